@@ -1,0 +1,61 @@
+"""Token ids as padded batches, for training and for scoring alike."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.next_key.vocabulary import PAD
+
+IGNORED = -100  # PyTorch's label for a position that does not count
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A stretch of one sequence that fits the context. Targets before `first_target` belong to the chunk before."""
+
+    sequence: int
+    ids: list[int]
+    start: int
+    first_target: int
+
+
+def chunk(sequence: int, ids: list[int], context: int) -> list[Chunk]:
+    """The whole sequence if it fits, else chunks that overlap by half a context.
+
+    Every token but the first is a target exactly once, and every target of a later chunk sees at least half a
+    context of keys before it; nothing is cut off.
+    """
+    chunks = [Chunk(sequence, ids[:context], 0, 1)]
+    stride = context // 2
+    while (done := chunks[-1].start + context) < len(ids):
+        start = chunks[-1].start + stride
+        chunks.append(Chunk(sequence, ids[start : start + context], start, done - start))
+    return chunks
+
+
+def batches_by_length(chunks: list[Chunk], token_budget: int) -> Iterator[list[Chunk]]:
+    """Batches of chunks of similar length, each at most `token_budget` tokens after padding (but never empty)."""
+    batch: list[Chunk] = []
+    for item in sorted(chunks, key=lambda item: (len(item.ids), item.sequence, item.start)):
+        if batch and len(item.ids) * (len(batch) + 1) > token_budget:
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def pad(chunks: list[Chunk]) -> dict[str, Tensor]:
+    """`input_ids, attention_mask, labels`, each (chunks, longest), padded on the right so that positions stay true."""
+    longest = max(len(item.ids) for item in chunks)
+    shape = (len(chunks), longest)
+    ids, mask = torch.full(shape, PAD), torch.zeros(shape, dtype=torch.long)
+    labels = torch.full(shape, IGNORED)
+    for row, item in enumerate(chunks):
+        length = len(item.ids)
+        ids[row, :length] = torch.tensor(item.ids)
+        mask[row, :length] = 1
+        labels[row, item.first_target : length] = ids[row, item.first_target : length]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}

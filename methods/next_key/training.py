@@ -1,0 +1,195 @@
+"""Training with TRL's SFTTrainer on distinct sequences, each weighted by how often it occurs.
+
+A weight gives the gradient of that many copies at the cost of one: of 4,000 normal HDFS sessions some 700 are
+distinct.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor
+from torch.nn.functional import nll_loss
+from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTConfig, SFTTrainer
+
+from methods.next_key.batches import IGNORED, Chunk, chunk, pad
+from methods.next_key.scoring import choice_log_probabilities, judge_all
+from methods.next_key.vocabulary import FIRST_CHOICE, Vocabulary
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """For the tiny models: our choice, by validation loss on 2 % of HDFS (benchmarks/README.md)."""
+
+    context: int = 512  # tokens, LogGPT's longest window; longer sequences are learned in overlapping chunks
+    batch_size: int = 32  # distinct sequences
+    heaviest: int = 16  # a sequence with a larger count is spread over several batches, its count in equal parts
+    learning_rate: float = 2e-3
+    warmup_share: float = 0.05
+    max_epochs: int = 16
+    patience: int = 3  # epochs without a better validation loss
+
+
+def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Summed negative log-likelihood in nats over all targets, each row counted `weights` times.
+
+    `logits` (rows, length, tokens), `labels` (rows, length), `weights` (rows,).
+    """
+    log_probabilities = choice_log_probabilities(logits[:, :-1])
+    targets = labels[:, 1:]
+    columns = torch.where(targets == IGNORED, IGNORED, targets - FIRST_CHOICE)
+    losses = nll_loss(log_probabilities.transpose(1, 2), columns, ignore_index=IGNORED, reduction="none")
+    return (losses * weights[:, None]).sum()
+
+
+def weighted_rows(vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], settings: TrainingSettings) -> list[dict]:
+    """Chunks of the distinct sequences; the weights of one sequence add up to its count."""
+    rows = []
+    for number, (keys, count) in enumerate(Counter(map(tuple, sequences)).items()):
+        parts = ceil(count / settings.heaviest)
+        for piece in chunk(number, vocabulary.encode(keys), settings.context):
+            rows += [vars(piece) | {"weight": count / parts}] * parts
+    return rows
+
+
+def collate(rows: list[dict]) -> dict[str, Tensor]:
+    """A padded batch with one weight a row."""
+    fields = Chunk.__dataclass_fields__
+    batch = pad([Chunk(**{name: row[name] for name in fields}) for row in rows])
+    return batch | {"weights": torch.tensor([row["weight"] for row in rows])}
+
+
+def mean_validation_loss(
+    model: PreTrainedModel, vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], context: int
+) -> float:
+    """Mean negative log-likelihood in nats a key (and end) over all sequences; unseen keys have none and are left out."""
+    counts = Counter(map(tuple, sequences))
+    judged = judge_all(model, [vocabulary.encode(keys) for keys in counts], vocabulary.unseen_rank, context)
+    weights = np.repeat(list(counts.values()), np.diff(judged.ends, prepend=0))
+    known = np.isfinite(judged.log_probabilities)
+    return float(-np.average(judged.log_probabilities[known].astype(float), weights=weights[known]))
+
+
+class WeightedTrainer(SFTTrainer):
+    """SFTTrainer whose loss counts each sequence by its weight and whose evaluation is the scoring code itself.
+
+    The loss of a batch is divided by the mean weighted size of a batch, not by its own, so that the gradients of an
+    epoch add up to that of all the copies.
+    """
+
+    def __init__(self, *args, mean_batch_keys: float, validation_loss, started: float, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.mean_batch_keys, self.validation_loss, self.started = mean_batch_keys, validation_loss, started
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The loss in nats a key; the evaluation below never asks for the outputs."""
+        labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        logits = model(**inputs, use_cache=False).logits
+        return weighted_loss(logits, labels, weights) / self.mean_batch_keys
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
+        """Validation loss by the function that scores the test; prints one line an epoch."""
+        metrics = {"eval_loss": self.validation_loss(self.model), "seconds": time.perf_counter() - self.started}
+        self.log(dict(metrics))
+        training = next(row["loss"] for row in reversed(self.state.log_history) if "loss" in row)
+        print(
+            f"epoch {self.state.epoch:>4.0f}   training loss {training:.4f}   "
+            f"validation loss {metrics['eval_loss']:.4f}   {metrics['seconds']:5.0f} s",
+            flush=True,
+        )
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+def train(
+    model: PreTrainedModel,
+    vocabulary: Vocabulary,
+    sequences: Sequence[Sequence[str]],
+    validation: Sequence[Sequence[str]],
+    settings: TrainingSettings,
+    seed: int,
+    checkpoints: Path,
+) -> list[dict]:
+    """Train `model` in place, the epoch of lowest validation loss kept; returns one row an epoch, 0 = untrained.
+
+    Rows: `epoch, training_loss, validation_loss` (nats a key) and `seconds` since the start. An interrupted training
+    goes on from the last whole epoch in `checkpoints`, to the same end as one that ran through.
+    """
+    rows = weighted_rows(vocabulary, sequences, settings)
+    keys = sum(row["weight"] * (len(row["ids"]) - row["first_target"]) for row in rows)
+    last = get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None
+    if last:
+        print(f"resuming an interrupted training from {Path(last).name}", flush=True)
+
+    def validation_loss(current: PreTrainedModel) -> float:
+        return mean_validation_loss(current, vocabulary, validation, settings.context)
+
+    trainer = WeightedTrainer(
+        model=model,
+        args=trainer_arguments(settings, seed, checkpoints),
+        train_dataset=Dataset.from_list(rows),
+        eval_dataset=Dataset.from_list(rows[:1]),  # never read: evaluate() scores `validation` itself
+        processing_class=vocabulary.tokenizer(),
+        data_collator=collate,
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
+        mean_batch_keys=keys / (len(rows) / settings.batch_size),
+        validation_loss=validation_loss,
+        started=time.perf_counter(),
+    )
+    trainer.remove_callback(PrinterCallback)
+    untrained = {"epoch": 0, "training_loss": None, "validation_loss": validation_loss(model), "seconds": 0.0}
+    trainer.train(resume_from_checkpoint=last)
+    return [untrained, *history(trainer.state.log_history)]
+
+
+def trainer_arguments(settings: TrainingSettings, seed: int, checkpoints: Path) -> SFTConfig:
+    """fp32 everywhere: a tiny model gains nothing from bf16, and its scores stay comparable between machines."""
+    cuda = torch.cuda.is_available()
+    return SFTConfig(
+        output_dir=str(checkpoints),
+        num_train_epochs=settings.max_epochs,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_share,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        save_total_limit=1,
+        max_length=settings.context,
+        loss_type="nll",
+        bf16=False,
+        use_cpu=not cuda,
+        gradient_checkpointing=False,
+        dataloader_pin_memory=cuda,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+    )
+
+
+def history(log: list[dict]) -> list[dict]:
+    """One row an epoch from the trainer's log, which survives an interruption with the checkpoint."""
+    losses = {row["epoch"]: row["loss"] for row in log if "loss" in row}
+    return [
+        {
+            "epoch": round(row["epoch"]),
+            "training_loss": losses[row["epoch"]],
+            "validation_loss": row["eval_loss"],
+            "seconds": row["seconds"],
+        }
+        for row in log
+        if "eval_loss" in row
+    ]

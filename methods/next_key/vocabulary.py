@@ -1,0 +1,67 @@
+"""Log keys as word-level tokens. Made from the training split alone, in sorted order, so ids never depend on chance."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from errors import BadInput
+
+PAD, BEGIN, UNSEEN, END = range(4)
+SPECIAL_TOKENS = ("<pad>", "<begin>", "<unseen>", "<end>")
+FIRST_CHOICE = END  # from here on ids can come next: the end, then the keys
+
+
+class Vocabulary:
+    """Ids of the V known keys. Only the end and the keys can come next, so a model chooses among V + 1."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self.keys = sorted(set(keys))
+        for key in self.keys:
+            if key in SPECIAL_TOKENS or key.split() != [key]:
+                raise BadInput(f"The log key {key!r} cannot be a word of the vocabulary; rename it in the key file.")
+        self._ids = {key: number for number, key in enumerate(self.keys, start=len(SPECIAL_TOKENS))}
+
+    @classmethod
+    def of(cls, sequences: Iterable[Sequence[str]]) -> "Vocabulary":
+        """The keys of these sequences, which must be the training split and nothing else."""
+        return cls(key for sequence in sequences for key in sequence)
+
+    def __len__(self) -> int:
+        """V, the number of known keys, special tokens not counted."""
+        return len(self.keys)
+
+    @property
+    def tokens(self) -> int:
+        """Rows of the embedding: the keys and the special tokens."""
+        return len(self.keys) + len(SPECIAL_TOKENS)
+
+    @property
+    def unseen_rank(self) -> int:
+        """The rank of a key that training never saw: one past the V + 1 choices."""
+        return len(self.keys) + 2
+
+    def encode(self, sequence: Sequence[str]) -> list[int]:
+        """Token ids `begin, keys, end`; keys that training never saw become UNSEEN."""
+        return [BEGIN, *(self._ids.get(key, UNSEEN) for key in sequence), END]
+
+    def name(self, token: int) -> str:
+        """The key, or the name of the special token, of an id."""
+        return SPECIAL_TOKENS[token] if token < len(SPECIAL_TOKENS) else self.keys[token - len(SPECIAL_TOKENS)]
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The same ids as a Hugging Face tokenizer, saved with the model so that the checkpoint explains itself."""
+        words = {token: number for number, token in enumerate(SPECIAL_TOKENS)} | self._ids
+        model = Tokenizer(WordLevel(words, unk_token=SPECIAL_TOKENS[UNSEEN]))
+        model.pre_tokenizer = WhitespaceSplit()
+        names = zip(("pad_token", "bos_token", "unk_token", "eos_token"), SPECIAL_TOKENS, strict=True)
+        return PreTrainedTokenizerFast(tokenizer_object=model, **dict(names))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Vocabulary":
+        """The vocabulary of a saved model."""
+        words = AutoTokenizer.from_pretrained(folder, local_files_only=True).get_vocab()
+        return cls(word for word in words if word not in SPECIAL_TOKENS)
