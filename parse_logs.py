@@ -92,7 +92,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
             raise BadInput("--keys takes one or two files: normal sequences, then abnormal ones.")
     elif options.name not in SPECS:
         raise BadInput(
-            f"There is no data set {options.name!r}; choose one of {', '.join(SPECS)}, or give --keys NORMAL [ABNORMAL]."
+            f"There is no data set {options.name!r}; choose {' or '.join(SPECS)}, or give --keys NORMAL [ABNORMAL]."
         )
     elif not SPECS[options.name].simulated and not (options.log and options.labels):
         raise BadInput(
@@ -104,8 +104,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
 def print_summary(manifest: dict, out: Path, seconds: float) -> None:
     """Where every line went and what the split is, for the person at the terminal."""
     counts, expected = manifest["counts"], (manifest["spec"] or {}).get("expected", {})
-    simulated = " (simulated)" if manifest["simulated"] else ""
-    print(f"{manifest['title']}{simulated} -> {out}/  in {seconds:.1f} s, data hash {manifest['data_hash']}")
+    print(f"{manifest['title']} -> {out}/  in {seconds:.1f} s, data hash {manifest['data_hash']}")
     for name, count in counts.items():
         published = f"   published for the whole log: {expected[name]:,}" if name in expected else ""
         print(f"  {name.replace('_', ' '):<20}{count:>12,}{published}")

@@ -73,7 +73,9 @@ def write_contents(folder: Path, name: str, parsed: Parsed, split: pl.Series, ab
     manifest = {
         "name": name,
         **about,
-        "sources": [{"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in parsed.sources],
+        "sources": [
+            {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in parsed.sources
+        ],
         "counts": parsed.counts | _count(sequences) | {"templates": len(parsed.templates)},
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("polars", "drain3", "numpy")},

@@ -6,6 +6,7 @@ import polars as pl
 
 from errors import BadInput
 
+
 def by_session(events: pl.DataFrame) -> pl.DataFrame:
     """Sequences `sequence_id, keys, lines, start, end` in the order of their first lines.
 

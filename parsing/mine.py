@@ -23,9 +23,7 @@ def masked(content: pl.Expr, masks: tuple[Mask, ...]) -> pl.Expr:
 
 def new_drain(settings: DrainSettings) -> Drain:
     """An empty Drain3 parse tree. Tokens with digits get no branch of their own, Drain's rule for parameters."""
-    return Drain(
-        depth=settings.depth, sim_th=settings.similarity, max_children=settings.max_children, param_str="<*>"
-    )
+    return Drain(depth=settings.depth, sim_th=settings.similarity, max_children=settings.max_children, param_str="<*>")
 
 
 def mine(messages: list[str], settings: DrainSettings) -> list[str]:

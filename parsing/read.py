@@ -29,7 +29,7 @@ class LogFile:
     first_undecodable: int | None = field(default=None)
 
     def blocks(self) -> Iterator[pl.DataFrame]:
-        """Consecutive frames `line: int64 (1-based), text: str`; raises BadInput for a missing, empty or broken file."""
+        """Consecutive frames `line: int64 (1-based), text: str`; BadInput for a missing, empty or broken file."""
         for block in _line_blocks(self.path, lambda: self.lines):
             texts = pl.Series("text", [self._decode(block)]).str.split("\n").explode()
             first = self.lines + 1

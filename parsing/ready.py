@@ -15,7 +15,9 @@ def parse_keys(files: list[Path]) -> Parsed:
     sequences = pl.concat(sequences for sequences, _ in read)
     rejected = pl.concat(rejected for _, rejected in read)
     if sequences["sequence_id"].is_duplicated().any():
-        raise BadInput(f"{files[0]} and {files[1]} have the same name, so sequence ids would repeat; rename one of them.")
+        raise BadInput(
+            f"{files[0]} and {files[1]} have the same name, so sequence ids would repeat; rename one of them."
+        )
     templates = (
         sequences.select(pl.col("keys").explode().alias("key"))
         .group_by("key")

@@ -1,8 +1,7 @@
 """A simulated log: blocks of an HDFS-like cluster as state machines, written in the HDFS v1 header format.
 
-This is a simulation. Message shapes follow HDFS, every value is generated, and the anomalies are mutations
-made here: results on it say nothing about real systems, and everything that shows them must call them
-simulated.
+This is a simulation. Message shapes follow HDFS, every value is generated, anomalies are mutations: results
+on it say nothing about real systems, and everything that shows them must call them simulated.
 """
 
 import random
@@ -12,8 +11,7 @@ from typing import NamedTuple
 
 BEGIN = datetime(2024, 3, 4, 6, 0, 0)
 HOURS = 44  # in which jobs start; the blocks of the last one live on until nearly two days are full
-DATANODES = 40
-REPLICAS = 3
+DATANODES, REPLICAS = 40, 3
 
 
 class Message(NamedTuple):
@@ -27,7 +25,7 @@ class Message(NamedTuple):
 _NAMES, _NODE = "INFO dfs.FSNamesystem", "INFO dfs.DataNode"
 _XCEIVER, _RECEIVER = f"{_NODE}$DataXceiver", f"{_NODE}$BlockReceiver"
 _RESPONDER, _TRANSFER = f"{_NODE}$PacketResponder", f"{_NODE}$DataTransfer"
-_ADD = "BLOCK* NameSystem.addStoredBlock: "
+_ADD, _WARNING = "BLOCK* NameSystem.addStoredBlock: ", "WARN dfs.DataNode$DataXceiver"
 
 # Drain joins messages of equal length and equal first word if half of their words agree: no two here do.
 MESSAGES = (
@@ -37,32 +35,28 @@ MESSAGES = (
     Message("received", _RESPONDER, "Received block {0} of size {size} from /{peer}"),
     Message("closed", _RESPONDER, "PacketResponder {index} for block {0} terminating"),
     Message("stored", _NAMES, _ADD + "blockMap updated: {node}:50010 is added to {0} size {size}"),
-    Message("redundant", "WARN dfs.FSNamesystem", _ADD + "Redundant addStoredBlock request received for {0} on "
-            "{node}:50010 size {size}"),
+    Message("repeated", "WARN dfs.FSNamesystem", _ADD + "Redundant request received for {0} on {node}:50010"),
     Message("verified", "INFO dfs.DataBlockScanner", "Verification succeeded for {0}"),
     Message("served", _XCEIVER, "{node}:50010 Served block {0} to /{peer}"),
-    Message("not served", "WARN dfs.DataNode$DataXceiver", "{node}:50010:Got exception while serving {0} to "
-            "/{peer}:"),
+    Message("not served", _WARNING, "{node}:50010:Got exception while serving {0} to /{peer}:"),
     Message("copy asked", _NAMES, "BLOCK* ask {node}:50010 to replicate {0} to datanode(s) {peer}:50010"),
     Message("copy begun", _NODE, "{node}:50010 Starting thread to transfer block {0} to {peer}:50010"),
     Message("copy sent", _TRANSFER, "{node}:50010:Transmitted block {0} to /{peer}:50010"),
     Message("copied", _XCEIVER, "Received block {0} src: /{peer}:{port} dest: /{node}:50010 of size {size}"),
     Message("invalidated", _NAMES, "BLOCK* NameSystem.delete: {0} is added to invalidSet of {node}:50010"),
-    Message("deletion asked", _NAMES, "BLOCK* ask {node}:50010 to delete  {0}"),
-    Message("deletion of two asked", _NAMES, "BLOCK* ask {node}:50010 to delete  {0} {1}"),
-    Message("deletion of three asked", _NAMES, "BLOCK* ask {node}:50010 to delete  {0} {1} {2}"),
+    Message("deletion of 1 asked", _NAMES, "BLOCK* ask {node}:50010 to delete  {0}"),
+    Message("deletion of 2 asked", _NAMES, "BLOCK* ask {node}:50010 to delete  {0} {1}"),
+    Message("deletion of 3 asked", _NAMES, "BLOCK* ask {node}:50010 to delete  {0} {1} {2}"),
     Message("deleting", "INFO dfs.FSDataset", "Deleting block {0} file /mnt/hadoop/dfs/data/current/{0}"),
-    Message("not deleted", "WARN dfs.FSDataset", "Unexpected error trying to delete block {0}. BlockInfo not "
-            "found in volumeMap."),
+    Message("not deleted", "WARN dfs.FSDataset", "Unexpected error trying to delete block {0}."),
     # From here on: only in blocks of kind "unseen key".
-    Message("write failed", _XCEIVER, "writeBlock {0} received exception java.io.IOException: Could not read"),
-    Message("receive failed", _RECEIVER, "Exception in receiveBlock for block {0} java.io.EOFException"),
+    Message("write failed", _XCEIVER, "writeBlock {0} received exception java.io.EOFException"),
+    Message("receive failed", _RECEIVER, "Exception in receiveBlock for block {0} Connection reset by peer"),
     Message("mirror failed", _RECEIVER, "{node}:50010:Exception writing block {0} to mirror {peer}:50010"),
-    Message("orphan", _NAMES, _ADD + "request received for {0} on {node}:50010 But it does not belong to any file."),
+    Message("orphan", _NAMES, _ADD + "request received for {0} But it does not belong to any file."),
 )  # fmt: skip
 FORMATS = {message.name: message for message in MESSAGES}
 UNSEEN = ("write failed", "receive failed", "mirror failed", "orphan")
-DELETION_ASKED = ("deletion asked", "deletion of two asked", "deletion of three asked")
 
 
 @dataclass(frozen=True)
@@ -97,61 +91,50 @@ class Event(NamedTuple):
     index: int = 0
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """Data nodes, and when jobs start (seconds since BEGIN): they open files in waves, so blocks overlap."""
-
-    rng: random.Random
-    nodes: list[str]
-    waves: list[float]
-
-    def open_file(self, size: int) -> list[Block]:
-        """`size` blocks on the same nodes, opened one after the other."""
-        rng = self.rng
-        opened, part = rng.choice(self.waves) + rng.expovariate(1 / 900), rng.randint(0, 999)
-        nodes = tuple(rng.sample(self.nodes, REPLICAS + 1))
-        ids = [f"blk_{rng.randrange(-(2**63), 2**63)}" for _ in range(size)]
-        sizes = [rng.choice((67_108_864, rng.randint(1_000_000, 67_000_000))) for _ in ids]
-        return [Block(ids[i], nodes, opened + 90 * i, sizes[i], part) for i in range(size)]
-
-
 def simulate(seed: int = 0, sessions: int = 2_500, anomaly_share: float = 0.03) -> SimulatedLog:
     """The log of `sessions` blocks, about 20 lines each, over about two days; same seed, same lines."""
-    rng = random.Random(seed)
-    nodes = [f"10.{rng.randint(20, 29)}.{rng.randint(0, 255)}.{number + 2}" for number in range(DATANODES)]
-    waves = [rng.uniform(0, HOURS * 3600) for _ in range(1 + sessions // 50)]
-    cluster, anomalous = Cluster(rng, nodes, waves), round(anomaly_share * sessions)
-    events, known = _normal_blocks(cluster, sessions - anomalous)
+    rng, anomalous = random.Random(seed), round(anomaly_share * sessions)
+    files = _open_files(rng, sessions, anomalous)
+    normal, abnormal = files[: len(files) - anomalous], files[len(files) - anomalous :]
+    lives = [_live(rng, file) for file in normal]
+    known = {_names(life, block) for file, life in zip(normal, lives, strict=True) for block in file}
     kinds = {}
-    for number in range(anomalous):
-        kind = ANOMALY_KINDS[number % len(ANOMALY_KINDS)]
-        mutated = _anomalous_block(cluster, kind, known)
-        kinds[mutated[0].blocks[0].id] = kind
-        events += mutated
-    events.sort(key=lambda event: event.time)
-    order = dict.fromkeys(block.id for event in events for block in event.blocks)
-    labels = {block: "Anomaly" if block in kinds else "Normal" for block in order}
+    for number, file in enumerate(abnormal):
+        kinds[file[0].id] = kind = ANOMALY_KINDS[number % len(ANOMALY_KINDS)]
+        lives.append(_live_abnormally(rng, file, kind, known))
+    events = sorted((event for life in lives for event in life), key=lambda event: event.time)
+    ids = (block.id for event in events for block in event.blocks)
+    labels = {block: "Anomaly" if block in kinds else "Normal" for block in ids}
     return SimulatedLog([_line(rng, event) for event in events], labels, kinds)
 
 
-def _normal_blocks(cluster: Cluster, count: int) -> tuple[list[Event], set[tuple[str, ...]]]:
-    """Events of `count` blocks, and the blocks' sequences of message names."""
-    events, known = [], set()
-    while count:
+def _open_files(rng: random.Random, blocks: int, single: int) -> list[list[Block]]:
+    """The blocks of each file, one in the last `single`. Jobs open files in waves, so blocks overlap."""
+    cluster = [f"10.{rng.randint(20, 29)}.{rng.randint(0, 255)}.{number + 2}" for number in range(DATANODES)]
+    waves = [rng.uniform(0, HOURS * 3600) for _ in range(1 + blocks // 50)]
+    files = []
+    while blocks:
         # Few files have several blocks: they are what makes a line name more than one block.
-        file = cluster.open_file(min(count, cluster.rng.choices((1, 2, 3), (0.972, 0.016, 0.012))[0]))
-        lived = _live(cluster.rng, file)
-        known |= {tuple(event.name for event in lived if block in event.blocks) for block in file}
-        events += lived
-        count -= len(file)
-    return events, known
+        size = min(rng.choices((1, 2, 3), (0.972, 0.016, 0.012))[0], max(1, blocks - single))
+        opened, part = rng.choice(waves) + rng.expovariate(1 / 900), rng.randint(0, 999)
+        nodes = tuple(rng.sample(cluster, REPLICAS + 1))
+        ids = [f"blk_{rng.randrange(-(2**63), 2**63)}" for _ in range(size)]
+        lengths = [rng.choice((67_108_864, rng.randint(1_000_000, 67_000_000))) for _ in ids]
+        files.append([Block(ids[i], nodes, opened + 90 * i, lengths[i], part) for i in range(size)])
+        blocks -= size
+    return files
 
 
-def _anomalous_block(cluster: Cluster, kind: str, known: set[tuple[str, ...]]) -> list[Event]:
+def _names(life: list[Event], block: Block) -> tuple[str, ...]:
+    return tuple(event.name for event in life if block in event.blocks)
+
+
+def _live_abnormally(rng: random.Random, file: list[Block], kind: str, known: set[tuple]) -> list[Event]:
+    """A mutated life, made anew until no normal block has its sequence of message names."""
     while True:
-        mutated = _MUTATIONS[kind](cluster.rng, _live(cluster.rng, cluster.open_file(1)))
-        if tuple(event.name for event in mutated) not in known:
-            return mutated
+        life = _MUTATIONS[kind](rng, _live(rng, file))
+        if _names(life, file[0]) not in known:
+            return life
 
 
 def _live(rng: random.Random, file: list[Block]) -> list[Event]:
@@ -178,12 +161,13 @@ def _write(rng: random.Random, block: Block) -> list[Event]:
             begun, end = begun + rng.uniform(0, 5), end + rng.uniform(2, 20)
         # The report travels on its own, so it may come after those of other replicas.
         closed, stored = end + rng.uniform(0.02, 0.12), end + rng.uniform(0.05, 1)
-        events += _at(block, index, (begun, "receiving"), (end, "received"), (closed, "closed"), (stored, "stored"))
+        events += _at(block, index, (begun, "receiving"), (end, "received"))
+        events += _at(block, index, (closed, "closed"), (stored, "stored"))
         if index == retried:
             again = rng.uniform(block.opened + 7, finished)
             events += _at(block, index, (again - 1, "empty packet"), (again, "receiving"))
     if rng.random() < 0.02:
-        events += _at(block, rng.randrange(REPLICAS), (finished + rng.uniform(30, 60), "redundant"))
+        events += _at(block, rng.randrange(REPLICAS), (finished + rng.uniform(30, 60), "repeated"))
     return events
 
 
@@ -215,7 +199,7 @@ def _copy(rng: random.Random, block: Block, begin: float) -> list[Event]:
     sending = [(begin, "copy asked"), (begin + 2, "copy begun"), (end + rng.uniform(0, 1), "copy sent")]
     receiving = [(begin + 3, "receiving"), (end, "copied"), (end + 0.8, "stored")]
     events = [Event(time, name, (block,), source, target) for time, name in sending]
-    return events + [Event(time, name, (block,), target, source) for time, name in receiving]
+    return [*events, *(Event(time, name, (block,), target, source) for time, name in receiving)]
 
 
 def _delete(rng: random.Random, file: list[Block], begin: float) -> list[Event]:
@@ -224,7 +208,7 @@ def _delete(rng: random.Random, file: list[Block], begin: float) -> list[Event]:
     failing = rng.randrange(REPLICAS) if rng.random() < 0.05 else None
     for index in range(REPLICAS):
         asked = begin + 5 + 2 * index + rng.uniform(0, 1)
-        events.append(Event(asked, DELETION_ASKED[len(file) - 1], tuple(file), file[0].nodes[index]))
+        events.append(Event(asked, f"deletion of {len(file)} asked", tuple(file), file[0].nodes[index]))
         deleted = asked + rng.choices((1, 3.5), (0.8, 0.2))[0]
         for number, block in enumerate(file):
             events += _at(block, index, (begin + index, "invalidated"), (deleted + number / 10, "deleting"))
@@ -240,8 +224,8 @@ def _at(block: Block, index: int, *times_and_names: tuple[float, str]) -> list[E
 
 
 def _line(rng: random.Random, event: Event) -> str:
-    message, ids = FORMATS[event.name], [block.id for block in event.blocks]
-    port = rng.randint(32_768, 60_999)
+    message, port = FORMATS[event.name], rng.randint(32_768, 60_999)
+    ids = (block.id for block in event.blocks)
     content = message.format.format(*ids, **event._asdict(), **vars(event.blocks[0]), port=port)
     time = BEGIN + timedelta(seconds=int(event.time))
     return f"{time:%y%m%d %H%M%S} {rng.randint(13, 29_999)} {message.source}: {content}"
@@ -249,8 +233,8 @@ def _line(rng: random.Random, event: Event) -> str:
 
 def _missing_event(rng: random.Random, events: list[Event]) -> list[Event]:
     """One line of the write is lost, such as the report of one replica."""
-    lost = rng.choice([event for event in events if event.name in ("receiving", "received", "closed", "stored")])
-    return [event for event in events if event is not lost]
+    lost = rng.choice(_places(events, rng.choice(("receiving", "received", "closed", "stored"))))
+    return events[:lost] + events[lost + 1 :]
 
 
 def _exception(rng: random.Random, events: list[Event]) -> list[Event]:
@@ -259,15 +243,14 @@ def _exception(rng: random.Random, events: list[Event]) -> list[Event]:
 
 
 def _wrong_order(rng: random.Random, events: list[Event]) -> list[Event]:
-    """An effect before its cause; nothing is lost or added, so only the order tells."""
-    orders = (("received", "receiving"), ("closed", "received"), ("stored", "received"), ("deleting", "stored"))
-    names = {event.name for event in events}
-    effect, cause = rng.choice([order for order in orders if names.issuperset(order)])
-    # In a normal life the n-th effect always follows the n-th cause.
-    replica = rng.randrange(REPLICAS)
-    moved, position = events[_places(events, effect)[replica]], _places(events, cause)[replica]
-    rest = [event for event in events if event is not moved]
-    return rest[:position] + [moved._replace(time=rest[position].time)] + rest[position:]
+    """An effect before its cause: only the order tells."""
+    ways = (("received", "receiving"), ("closed", "received"), ("stored", "received"), ("deleting", "stored"))
+    effect, cause = rng.choice(ways if _places(events, "deleting") else ways[:-1])
+    effects, causes = _places(events, effect), _places(events, cause)
+    # Where every cause so far has had its effect, one more effect has no cause, whichever replica it is of.
+    new = rng.choice([place for rank, place in enumerate(causes) if sum(e < place for e in effects) == rank])
+    old = next(place for place in effects if place > new)
+    return events[:new] + [events[old]._replace(time=events[new].time)] + events[new:old] + events[old + 1 :]
 
 
 def _early_end(rng: random.Random, events: list[Event]) -> list[Event]:

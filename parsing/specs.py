@@ -39,7 +39,7 @@ class SplitSettings:
 
 @dataclass(frozen=True)
 class Spec:
-    """One data set. `header` must have a group `content`; `date` and `time` are joined by a blank and read by `time_format`."""
+    """One data set. `header` has the groups `date`, `time` (joined by a blank, read by `time_format`) and `content`."""
 
     name: str
     title: str
@@ -63,9 +63,7 @@ _NUMBER = r"(^|[^A-Za-z0-9])[-+]?[0-9]+([^A-Za-z0-9]|$)"
 _NUMBER_BLANKED = "${1}" + PARAMETER + "${2}"
 
 _HDFS = {
-    "header": (
-        r"^(?<date>\d{6}) (?<time>\d{6}) (?<pid>\d+) (?<level>[A-Z]+) (?<component>[^ :]+): (?<content>.*)$"
-    ),
+    "header": (r"^(?<date>\d{6}) (?<time>\d{6}) (?<pid>\d+) (?<level>[A-Z]+) (?<component>[^ :]+): (?<content>.*)$"),
     "time_format": "%y%m%d %H%M%S",
     "session": r"blk_-?[0-9]+",
     "label_rule": "one label a block in the label file (BlockId,Label with Normal or Anomaly)",

@@ -45,7 +45,7 @@ def split_normals(labels: pl.Series, settings: SplitSettings, seed: int) -> Spli
     names[chosen[: wanted - validation]] = "train"
     names[chosen[wanted - validation :]] = "validation"
     protocol = {
-        "rule": "normals shuffled: the first to train, the last of them to validate, the rest and all anomalies to test",
+        "rule": "normals shuffled: first ones train, the last of those validate; the rest and all anomalies test",
         "asked_normals": settings.train_normals,
         "used_normals": wanted,
         "validation_share": settings.validation_share,

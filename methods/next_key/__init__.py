@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 import torch
 from transformers import set_seed
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from errors import BadInput
 from methods.next_key.backbone import build_model, count_parameters, load_model
@@ -26,6 +26,7 @@ from methods.next_key.vocabulary import FIRST_CHOICE, Vocabulary
 
 Sequences = Sequence[Sequence[str]]
 disable_progress_bar()  # one bar for each saved checkpoint would drown the line an epoch
+set_verbosity_error()  # its notices are about checkpoints that this package writes and reads itself
 
 
 class NextKey:
@@ -34,6 +35,10 @@ class NextKey:
     def __init__(self, model: str = "tiny-llama", seed: int = 0, settings: TrainingSettings | None = None) -> None:
         self.name, self.seed = model, seed
         self.settings = settings or TrainingSettings()
+
+    def describe(self) -> dict:
+        """The settings that a run keeps in its `config.json`."""
+        return asdict(self.settings)
 
     def prepare(self, train_sequences: Sequences) -> dict[str, int]:
         """Make the vocabulary and the untrained model from the training split; returns the parameter counts."""
@@ -56,6 +61,16 @@ class NextKey:
         shutil.rmtree(checkpoints)
         return pl.DataFrame(rows, infer_schema_length=None)
 
+    def training_view(self, sequence: Sequence[str]) -> pl.DataFrame:
+        """What the model reads of one sequence and must predict: `input, target, counts`, one row a position."""
+        batch = pad(chunk(0, self.vocabulary.encode(sequence), self.settings.context))
+        ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
+        rows = [
+            {"input": self.vocabulary.name(token), "target": self.vocabulary.name(target), "counts": label == target}
+            for token, target, label in zip(ids[:-1], ids[1:], labels[1:], strict=True)
+        ]
+        return pl.DataFrame(rows)
+
     def loss(self, sequences: Sequences) -> float:
         """Mean negative log-likelihood in nats a key."""
         return mean_validation_loss(self.model, self.vocabulary, sequences, self.settings.context)
@@ -66,7 +81,7 @@ class NextKey:
 
     @torch.inference_mode()
     def next_keys(self, prefix: Sequence[str]) -> pl.DataFrame:
-        """All V + 1 choices after `prefix`, likeliest first: `key, probability`. A long prefix loses its oldest keys."""
+        """All V + 1 choices after `prefix`, likeliest first: `key, probability`. Beyond the context the newest keys count."""
         ids = self.vocabulary.encode(prefix)[:-1][-self.settings.context :]
         tensors = pad(chunk(0, ids, self.settings.context))
         logits = self.model(input_ids=tensors["input_ids"].to(self.model.device)).logits[0, -1]
@@ -81,7 +96,7 @@ class NextKey:
         shutil.rmtree(beside, ignore_errors=True)
         self.model.save_pretrained(beside)
         self.vocabulary.tokenizer().save_pretrained(beside)
-        about = {"model": self.name, "seed": self.seed, "settings": asdict(self.settings)}
+        about = {"model": self.name, "seed": self.seed, "settings": self.describe()}
         (beside / "next_key.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)

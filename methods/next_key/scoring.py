@@ -77,7 +77,9 @@ def judge_all(model: PreTrainedModel, encoded: list[list[int]], unseen_rank: int
         counted = targets != IGNORED
         places = np.concatenate([_places(part, judged.slice_of(part.sequence).start) for part in batch])
         values = judge(choice_log_probabilities(logits[counted]), targets[counted], unseen_rank)
-        for flat, value in zip((judged.ranks, judged.tail_probabilities, judged.log_probabilities), values, strict=True):
+        for flat, value in zip(
+            (judged.ranks, judged.tail_probabilities, judged.log_probabilities), values, strict=True
+        ):
             flat[places] = value.cpu().numpy()
     return judged
 

@@ -70,7 +70,7 @@ def collate(rows: list[dict]) -> dict[str, Tensor]:
 def mean_validation_loss(
     model: PreTrainedModel, vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], context: int
 ) -> float:
-    """Mean negative log-likelihood in nats a key (and end) over all sequences; unseen keys have none and are left out."""
+    """Mean negative log-likelihood in nats a key, ends included; unseen keys have none and are left out."""
     counts = Counter(map(tuple, sequences))
     judged = judge_all(model, [vocabulary.encode(keys) for keys in counts], vocabulary.unseen_rank, context)
     weights = np.repeat(list(counts.values()), np.diff(judged.ends, prepend=0))

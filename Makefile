@@ -1,0 +1,57 @@
+# Two commands do everything: `make run` and `make test`. Each makes the environment in .venv first, if it is missing.
+
+PYTHON ?= python3
+DATA   ?= sample
+MODEL  ?= tiny-llama
+SEED   ?= 0
+SPEC   ?=
+LOG    ?=
+LABELS ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+# Unsloth needs an NVIDIA card to be imported at all, so it is installed only where there is one.
+GPU  := $(shell nvidia-smi -L 2>/dev/null)
+REQUIREMENTS := $(if $(GPU),requirements-gpu.txt,requirements.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test table notebooks lint clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo "variables of run, with defaults: DATA=sample MODEL=tiny-llama SEED=0; for a raw log SPEC=hdfs LOG=file LABELS=file"
+
+run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing; ends with the table of verdicts
+	@$(BIN)/python run.py --data "$(DATA)" --model "$(MODEL)" --seed "$(SEED)" \
+		$(if $(SPEC),--spec "$(SPEC)") $(if $(LOG),--log "$(LOG)") $(if $(LABELS),--labels "$(LABELS)")
+
+test: $(VENV)/test.stamp ## style check and all tests, offline
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+table: $(VENV)/run.stamp ## rebuild README's result table from results/results.csv
+	@$(BIN)/python -m evaluation.ledger README.md
+
+notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the three notebooks, for a commit
+	@rm -rf results/sample/next_key-tiny-llama-s0
+	@$(MAKE) --no-print-directory run DATA=sample MODEL=tiny-llama SEED=0
+	@$(BIN)/python tests/notebooks.py results/sample/next_key-tiny-llama-s0
+
+lint: $(VENV)/test.stamp ## put the code in the house style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove the environment; data and results stay
+	rm -rf $(VENV)
+
+$(VENV)/run.stamp: requirements.txt $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 run")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No environment: install python3-venv, or see README, 'Without make'."; exit 2; }
+	@echo "installing $(REQUIREMENTS) into $(VENV), once; about 2 GB and two minutes without a GPU"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS) -r requirements-dev.txt
+	@touch $@

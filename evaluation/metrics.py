@@ -1,0 +1,75 @@
+"""Precision, recall, F1 and MCC of a verdict, with intervals; AUROC and average precision of a score."""
+
+import numpy as np
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+RESAMPLES = 2_000
+MEASURES = ("precision", "recall", "f1", "mcc")
+
+
+def confusion(flags: np.ndarray, labels: np.ndarray) -> dict[str, int]:
+    """Counts `true_positives, false_positives, false_negatives, true_negatives`; label 1 is an anomaly."""
+    flags, anomalous = np.asarray(flags, dtype=bool), np.asarray(labels) == 1
+    return {
+        "true_positives": int((flags & anomalous).sum()),
+        "false_positives": int((flags & ~anomalous).sum()),
+        "false_negatives": int((~flags & anomalous).sum()),
+        "true_negatives": int((~flags & ~anomalous).sum()),
+    }
+
+
+def measure(flags: np.ndarray, labels: np.ndarray) -> dict[str, float | int | None]:
+    """The four counts, `false_alarm_rate`, and precision, recall, f1, mcc with `_low` and `_high` (95 %).
+
+    Intervals are percentiles of a bootstrap over sequences, which for fixed flags is a multinomial draw of the four
+    counts. A measure that is undefined (no sequence flagged, no anomaly in the test) is None, never 0 or 1.
+    """
+    counts = confusion(flags, labels)
+    cells = np.array(list(counts.values()))
+    draws = np.random.default_rng(0).multinomial(cells.sum(), cells / cells.sum(), size=RESAMPLES)
+    point, resampled = _measures(cells), _measures(draws.T)
+    result: dict[str, float | int | None] = dict(counts)
+    normals = counts["false_positives"] + counts["true_negatives"]
+    result["false_alarm_rate"] = counts["false_positives"] / normals if normals else None
+    for name in MEASURES:
+        defined = np.isfinite(point[name])
+        low, high = np.nanquantile(resampled[name], [0.025, 0.975]) if defined else (np.nan, np.nan)
+        for suffix, value in (("", point[name]), ("_low", low), ("_high", high)):
+            result[name + suffix] = float(value) if defined else None
+    return result
+
+
+def f1(counts: dict[str, int]) -> float:
+    """F1 of the four counts; 0 if nothing is found, NaN without an anomaly."""
+    return float(_measures(np.array(list(counts.values())))["f1"])
+
+
+def _measures(cells: np.ndarray) -> dict[str, np.ndarray]:
+    """Measures of `cells` (4, ...): true and false positives, false and true negatives; NaN where undefined."""
+    tp, fp, fn, tn = np.asarray(cells, dtype=float)
+    anomalies = np.where(tp + fn > 0, 1.0, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+        return {
+            "precision": tp / (tp + fp) * anomalies,
+            "recall": tp / (tp + fn),
+            "f1": 2 * tp / (2 * tp + fp + fn) * anomalies,
+            # one empty row or column makes MCC 0/0; 0, no correlation, is the usual convention
+            "mcc": np.where(product > 0, (tp * tn - fp * fn) / np.sqrt(product), 0.0) * anomalies,
+        }
+
+
+def ranking(abnormality: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
+    """`auroc` and `average_precision` of a score that is higher for more abnormal; None if only one class is there."""
+    if len(np.unique(labels)) < 2:
+        return {"auroc": None, "average_precision": None}
+    return {
+        "auroc": float(roc_auc_score(labels, abnormality)),
+        "average_precision": float(average_precision_score(labels, abnormality)),
+    }
+
+
+def precision_recall(abnormality: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall at every threshold of the score, for a plot; `labels` must hold both classes."""
+    precision, recall, _ = precision_recall_curve(labels, abnormality)
+    return precision, recall

@@ -1,0 +1,169 @@
+"""Frames that the notebooks show, and the sentences under them."""
+
+from math import log
+
+import polars as pl
+
+from evaluation import floors, ledger, rules
+
+
+def pairs(values: dict) -> pl.DataFrame:
+    """Two columns, name and value, of a flat dict; shares and rates in percent."""
+    return pl.DataFrame(
+        [(name.replace("_", " "), _plain(name, value)) for name, value in values.items()],
+        schema=["figure", "value"],
+        orient="row",
+    )
+
+
+def _plain(name: str, value) -> str:
+    if value is None:
+        return "undefined"
+    if isinstance(value, float):
+        shares = ("_also_", "_with_", "rate", "prevalence")
+        return f"{value:.2%}" if any(word in name for word in shares) else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def familiar(seen: pl.DataFrame) -> pl.DataFrame:
+    """How many of the sequences of `floors.familiarity` training had seen, by what of them it had seen."""
+    names = {
+        "in_training": "the whole sequence",
+        "count_vector_seen": "its keys with the same counts",
+        "length_seen": "its length",
+        "all_keys_seen": "all its keys",
+        "all_pairs_seen": "all its pairs of neighbors",
+    }
+    rows = [(title, int(seen[name].sum()), seen[name].mean()) for name, title in names.items()]
+    return pl.DataFrame(rows, schema=["seen in training", "sequences", "share"], orient="row")
+
+
+def before_training(loss: float, vocabulary_size: int) -> pl.DataFrame:
+    """An untrained model's loss beside ln(V + 1), what evenly spread belief costs, and their ratio; nats a key."""
+    nothing = log(vocabulary_size + 1)
+    return pairs({"knows nothing, ln(V + 1)": nothing, "untrained model": loss, "ratio": loss / nothing})
+
+
+def training_summary(training: pl.DataFrame, max_epochs: int) -> pl.DataFrame:
+    """Epochs, which one was kept and why training stopped, in two columns."""
+    best = training.row(training["validation_loss"].arg_min(), named=True)
+    last = training["epoch"].max()
+    return pairs(
+        {
+            "epochs": last,
+            "kept epoch": best["epoch"],
+            "stopped because": "all epochs were done" if last == max_epochs else "validation loss no longer fell",
+            "validation loss, nats a key": best["validation_loss"],
+            "training loss there": best["training_loss"],
+            "seconds": training["seconds"].max(),
+        }
+    )
+
+
+def likeliest(choices: pl.DataFrame, came: str, templates: dict[str, str | None]) -> pl.DataFrame:
+    """`key, probability` with the template and a mark at the key that came."""
+    names = [templates.get(key) or key for key in choices["key"]]
+    marks = ["came" if key == came else "" for key in choices["key"]]
+    return choices.select("probability").with_columns(pl.Series("came", marks), pl.Series("next event", names))
+
+
+def scores_summary(scores: pl.DataFrame) -> pl.DataFrame:
+    """Sequences, positions and unseen keys of a scored split, and what the scoring took."""
+    return pairs(
+        {
+            "sequences": len(scores),
+            "positions (keys and ends)": int(scores["event_ranks"].list.len().sum()),
+            "sequences with a key training never saw": int(scores["has_unseen_key"].sum()),
+            "seconds": scores["seconds"].sum(),
+            "sequences a second": len(scores) / scores["seconds"].sum(),
+        }
+    )
+
+
+def rank_quantiles(scores: pl.DataFrame) -> pl.DataFrame:
+    """Median, 95th and 99th percentile and maximum of the ranks, of every key and of each sequence's worst."""
+    series = {"every key": scores["event_ranks"].explode(), "worst key of a sequence": scores["rank"]}
+    return pl.DataFrame(
+        [
+            {"of": name, "median": int(ranks.median()), "95 %": int(ranks.quantile(0.95, "higher"))}
+            | {"99 %": int(ranks.quantile(0.99, "higher")), "largest": int(ranks.max())}
+            for name, ranks in series.items()
+        ]
+    )
+
+
+def decision(found: dict) -> pl.DataFrame:
+    """The calibrated rules: K and K / V, or the threshold, and the false-alarm rate on validation."""
+    rows = [
+        {
+            "rule": rules.RULE_TITLES[name],
+            "K": values.get("K"),
+            "K / V": values.get("K_over_V"),
+            "threshold": values.get("threshold"),
+            "validation_false_alarm_rate": values["validation_false_alarm_rate"],
+        }
+        for name, values in found["rules"].items()
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def model_use(found: dict) -> str:
+    """In words, how much of the model Top-K uses at the calibrated K."""
+    top_k = found["rules"]["top_k"]
+    share = f"K = {top_k['K']} of V = {found['V']} log keys, K / V = {top_k['K_over_V']:.2f}"
+    if top_k["K_over_V"] > 0.5:
+        return f"{share}: more than half of all keys may come next, so the model is hardly used by Top-K."
+    return f"{share}: all but the {top_k['K']} likeliest keys are alarms, so Top-K does use the model."
+
+
+def trivial_false_alarms(validation: pl.DataFrame) -> pl.DataFrame:
+    """The share of validation normals that each trivial detector would flag."""
+    flags = floors.trivial_flags(validation)
+    rows = [(floors.TRIVIAL_TITLES[name], flags[name].mean()) for name in floors.TRIVIAL]
+    return pl.DataFrame(rows, schema=["detector", "false_alarm_rate"], orient="row")
+
+
+def verdicts(found: dict) -> pl.DataFrame:
+    """One row a rule and trivial detector: precision, recall, F1 with its interval, MCC and false-alarm rate."""
+    wanted = ("precision", "recall", "f1", "f1_low", "f1_high", "mcc", "false_alarm_rate")
+    rows = [
+        {"rule": ledger.TITLES[name]} | {column: measured[column] for column in wanted}
+        for name, measured in found["rules"].items()
+    ]
+    return pl.DataFrame(rows, schema={"rule": pl.String} | dict.fromkeys(wanted, pl.Float64))
+
+
+def conclusion(found: dict) -> str:
+    """What the figures say: the best rule, and whether it beats the best trivial detector."""
+    f1 = {name: values["f1"] for name, values in found["rules"].items() if values["f1"] is not None}
+    if not f1:
+        return "The test set has no anomaly: there is no F1 to compare. Look at the false-alarm rates and the ranking."
+    rule = max((name for name in f1 if name not in floors.TRIVIAL), key=f1.__getitem__)
+    floor = max((name for name in f1 if name in floors.TRIVIAL), key=f1.__getitem__)
+    best = found["rules"][rule]
+    verdict = "beats" if f1[rule] > f1[floor] else "does not beat"
+    close = ", which lies within its interval" if best["f1_low"] <= f1[floor] < f1[rule] else ""
+    return (
+        f"The best of the calibrated rules here is {ledger.TITLES[rule]}: F1 {f1[rule]:.3f} ({best['f1_low']:.3f} to "
+        f"{best['f1_high']:.3f}) at a false-alarm rate of {best['false_alarm_rate']:.2%}. It {verdict} the best "
+        f"trivial detector ({ledger.TITLES[floor].removeprefix('trivial: ')}, F1 {f1[floor]:.3f}){close}."
+    )
+
+
+def cost(found: dict) -> pl.DataFrame:
+    """Seconds and memory of a run."""
+    sizes = {"test sequences a second": found["data"]["test_sequences"] / found["seconds"]["scoring"]}
+    seconds = {f"seconds of {name}": value for name, value in found["seconds"].items()}
+    return pairs(seconds | sizes | {"peak memory of this notebook, GB": found["peak_memory_gb"]})
+
+
+def ledger_overview(rows: pl.DataFrame) -> pl.DataFrame:
+    """The ledger's rows of one data set, means over seeds, best F1 first."""
+    table = ledger.summary(rows)
+    titles = [ledger.TITLES[rule] for rule in table["rule"]]
+    return table.select(
+        pl.col("model").fill_null("none"),
+        pl.Series("rule", titles),
+        "seeds",
+        *("f1", "f1_low", "f1_high", "precision", "recall", "average_precision"),
+    )
