@@ -180,7 +180,7 @@ def detection_sources(sources: dict[str, dict[str, int]]) -> Figure:
     signs = list(next(iter(sources.values())))
     figure, axes = _axes("Where the detections come from", "anomalous test sequences", "", height=2.9)
     colors = dict(zip(signs, ("#8172b3", NORMAL, "#55a868", "#dddddd"), strict=True))
-    for row, (rule, counts) in enumerate(reversed(sources.items())):
+    for row, counts in enumerate(reversed(sources.values())):
         left = 0
         for sign in signs:
             axes.barh(row, counts[sign], left=left, color=colors[sign], label=sign if row == 0 else None)

@@ -70,6 +70,6 @@ def note_undecodable(source: LogFile) -> None:
     """One sentence where bytes had to be replaced; the lines stay in their sequences."""
     if source.undecodable:
         print(
-            f"  {source.path} line {source.first_undecodable:,} is not UTF-8, nor are {source.undecodable - 1:,} others: "
+            f"  {source.path} line {source.first_undecodable:,} is not UTF-8 ({source.undecodable:,} such lines): "
             f"their bad bytes were read as U+FFFD and the lines kept; to convert the log: iconv -t UTF-8"
         )

@@ -248,8 +248,8 @@ def _wrong_order(rng: random.Random, events: list[Event]) -> list[Event]:
     effect, cause = rng.choice(ways if _places(events, "deleting") else ways[:-1])
     effects, causes = _places(events, effect), _places(events, cause)
     # Where every cause so far has had its effect, one more effect has no cause, whichever replica it is of.
-    new = rng.choice([place for rank, place in enumerate(causes) if sum(e < place for e in effects) == rank])
-    old = next(place for place in effects if place > new)
+    new = rng.choice([c for n, c in enumerate(causes) if sum(e < c for e in effects) == n < len(effects)])
+    old = next(e for e in effects if e > new)
     return events[:new] + [events[old]._replace(time=events[new].time)] + events[new:old] + events[old + 1 :]
 
 

@@ -106,7 +106,7 @@ def test_size_is_that_of_the_sample(log):
     assert 0.025 <= len(log.kinds) / len(log.labels) <= 0.035
 
 
-SIZES = [(100, 0.03, 3), (400, 0.1, 40), (60, 0.0, 0), (12, 1.0, 12)]
+SIZES = [(100, 0.03, 3), (2_000, 0.5, 1_000), (60, 0.0, 0), (12, 1.0, 12)]
 
 
 @pytest.mark.parametrize(("sessions", "share", "anomalous"), SIZES)

@@ -1,0 +1,35 @@
+"""Settings that must come before torch, and data folders that many tests read."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # spinning threads collapse beside any other busy process
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("JUPYTER_PATH", None)
+
+from pathlib import Path
+
+import pytest
+
+import parse_logs
+from parsing.simulate import simulate
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    """data/sample as `parse_logs.py sample` makes it."""
+    out = tmp_path_factory.mktemp("data") / "sample"
+    assert parse_logs.main(["sample", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def small_log(tmp_path_factory) -> tuple[Path, Path]:
+    """A simulated log of 400 sessions and its label file, as a person would have them."""
+    folder, simulated = tmp_path_factory.mktemp("log"), simulate(seed=7, sessions=400)
+    log, labels = folder / "small.log", folder / "labels.csv"
+    log.write_text("\n".join(simulated.lines) + "\n", encoding="utf-8")
+    rows = [f"{block},{label}" for block, label in simulated.labels.items()]
+    labels.write_text("\n".join(["BlockId,Label", *rows]) + "\n", encoding="utf-8")
+    return log, labels

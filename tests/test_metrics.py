@@ -1,0 +1,70 @@
+"""Figures against hand-worked cases and scikit-learn; undefined stays undefined."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, matthews_corrcoef, precision_score, recall_score
+
+from evaluation import metrics
+
+
+def test_worked_by_hand():
+    found = metrics.measure(np.array([1, 1, 1, 0, 0, 0]), np.array([1, 1, 0, 1, 0, 0]))
+    assert [found[name] for name in ("true_positives", "false_positives", "false_negatives", "true_negatives")] == [
+        2,
+        1,
+        1,
+        2,
+    ]
+    assert found["precision"] == found["recall"] == found["f1"] == pytest.approx(2 / 3)
+    assert found["mcc"] == pytest.approx((2 * 2 - 1 * 1) / 9)
+    assert found["false_alarm_rate"] == pytest.approx(1 / 3)
+    assert found["f1_low"] <= found["f1"] <= found["f1_high"]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60))
+def test_equal_to_scikit_learn_wherever_that_is_defined(pairs):
+    flags, labels = (np.array(column, dtype=int) for column in zip(*pairs, strict=True))
+    found = metrics.measure(flags, labels)
+    if labels.any() and flags.any():
+        assert found["precision"] == pytest.approx(precision_score(labels, flags))
+        assert found["recall"] == pytest.approx(recall_score(labels, flags))
+        assert found["f1"] == pytest.approx(f1_score(labels, flags))
+    if labels.any() and not labels.all():
+        assert found["mcc"] == pytest.approx(matthews_corrcoef(labels, flags))
+
+
+def test_nothing_flagged():
+    found = metrics.measure(np.zeros(4), np.array([1, 0, 0, 0]))
+    assert (found["precision"], found["recall"], found["f1"], found["mcc"]) == (None, 0.0, 0.0, 0.0)
+
+
+def test_everything_flagged():
+    found = metrics.measure(np.ones(4), np.array([1, 0, 0, 0]))
+    assert (found["precision"], found["recall"], found["false_alarm_rate"]) == (0.25, 1.0, 1.0)
+
+
+def test_no_anomaly_has_no_f1_but_a_false_alarm_rate():
+    found = metrics.measure(np.array([1, 0, 0, 0]), np.zeros(4))
+    assert (found["precision"], found["recall"], found["f1"], found["mcc"]) == (None, None, None, None)
+    assert found["false_alarm_rate"] == 0.25
+    assert metrics.ranking(np.arange(4.0), np.zeros(4)) == {"auroc": None, "average_precision": None}
+
+
+def test_ranking_by_hand():
+    found = metrics.ranking(np.array([0.9, 0.8, 0.2, 0.1]), np.array([1, 0, 1, 0]))
+    assert found["auroc"] == pytest.approx(3 / 4)
+    assert found["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    """A detector with recall 0.8 and precision 0.9 in truth; of 500 test sets of 600 sequences 92 to 98 %."""
+    chance, truth, hits = np.random.default_rng(1), 2 * 0.72 / (2 * 0.72 + 0.08 + 0.18), 0
+    flags = np.array([True, True, False, False])
+    for _ in range(500):
+        cells = chance.multinomial(600, np.array([0.072, 0.008, 0.018, 0.902]))
+        labels = np.repeat([1, 0, 1, 0], cells)
+        found = metrics.measure(np.repeat(flags, cells), labels)
+        hits += found["f1_low"] <= truth <= found["f1_high"]
+    assert 0.92 <= hits / 500 <= 0.98

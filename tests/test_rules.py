@@ -1,0 +1,116 @@
+"""Decision rules: worked by hand, valid by simulation, and honest where they cannot hold."""
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation import rules
+
+
+def scores(ranks, tails=None, unseen=None, counts_seen=None) -> pl.DataFrame:
+    size = len(ranks)
+    return pl.DataFrame(
+        {
+            "rank": ranks,
+            "tail_probability": tails if tails is not None else [1.0 / rank for rank in ranks],
+            "has_unseen_key": unseen or [False] * size,
+            "count_vector_seen": counts_seen or [False] * size,
+            "event_ranks": [[1, rank] for rank in ranks],
+        },
+        schema_overrides={"tail_probability": pl.Float32},
+    )
+
+
+def flagged(frame: pl.DataFrame, rule: str) -> list[bool]:
+    return frame[f"flagged_{rule}"].to_list()
+
+
+def test_k_worked_by_hand():
+    """19 sequences at alpha = 10 %: floor(0.1 * 20) - 1 = 1 may be flagged, so K is the second largest rank."""
+    validation = scores([1] * 15 + [2, 3, 5, 9])
+    decision = rules.calibrate(validation, vocabulary_size=12, alpha=0.1)
+    assert decision["rules"]["top_k"]["K"] == 5
+    assert decision["rules"]["top_k"]["K_over_V"] == 5 / 12
+    assert flagged(rules.apply(validation, decision), "top_k") == [False] * 18 + [True]
+
+
+def test_tail_threshold_worked_by_hand():
+    validation = scores([1] * 19, tails=[0.5] * 16 + [0.3, 0.2, 0.1])
+    decision = rules.calibrate(validation, vocabulary_size=12, alpha=0.1)
+    assert decision["rules"]["tail_probability"]["threshold"] == pytest.approx(0.2)
+    assert flagged(rules.apply(validation, decision), "tail_probability") == [False] * 18 + [True]
+
+
+def test_counts_confirm_what_the_tail_suspects():
+    decision = rules.calibrate(scores([1] * 19, tails=[0.5] * 19), vocabulary_size=12, alpha=0.1)
+    test = scores([9, 9, 1], tails=[0.1, 0.1, 0.9], counts_seen=[True, False, False])
+    assert flagged(rules.apply(test, decision), "tail_probability") == [True, True, False]
+    assert flagged(rules.apply(test, decision), "tail_probability_and_counts") == [False, True, False]
+
+
+def test_an_unseen_key_is_an_alarm_under_every_rule():
+    decision = rules.calibrate(scores([1] * 19), vocabulary_size=12, alpha=0.1)
+    test = scores([1], tails=[1.0], unseen=[True], counts_seen=[True])
+    assert all(flagged(rules.apply(test, decision), rule) == [True] for rule in rules.RULES)
+
+
+def test_unseen_keys_beyond_alpha_are_said_and_do_not_switch_the_rules_off():
+    """A naive quantile would be the unseen score itself, and flag nothing that has no unseen key."""
+    validation = scores([13] * 10 + [2] * 88 + [7, 8], tails=[0.0] * 10 + [0.5] * 88 + [0.01, 0.001],
+                        unseen=[True] * 10 + [False] * 90)  # fmt: skip
+    decision = rules.calibrate(validation, vocabulary_size=11, alpha=0.05)
+    assert decision["alpha_kept"] is False
+    assert "10.00% is the floor" in decision["notes"][0]
+    assert decision["rules"]["top_k"]["K"] == 2
+    assert decision["rules"]["tail_probability"]["threshold"] == pytest.approx(0.5)
+
+
+def test_too_few_validation_sequences_promise_nothing_they_cannot_keep():
+    decision = rules.calibrate(scores([1] * 98), vocabulary_size=12, alpha=0.01)
+    assert decision["alpha_kept"] is False
+    assert "1.01% at best" in decision["notes"][0]
+    assert decision["rules"]["top_k"]["K"] == 13
+    assert not any(rules.apply(scores([13], tails=[0.0]), decision).row(0))
+    assert rules.calibrate(scores([1] * 99), vocabulary_size=12, alpha=0.01)["alpha_kept"] is True
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=200), st.sampled_from([0.005, 0.01, 0.05, 0.1, 0.29]))
+def test_k_is_the_smallest_that_keeps_alpha(ranks, alpha):
+    allowed = rules.allowed_alarms(len(ranks), alpha)
+    k = rules.smallest_k(pl.Series(ranks), allowed, 30)
+    beyond = sum(rank > k for rank in ranks)
+    if allowed >= 0:
+        assert (beyond + 1) / (len(ranks) + 1) <= alpha + 1e-9
+        assert k == 1 or sum(rank > k - 1 for rank in ranks) > allowed
+    else:
+        assert k == 31
+
+
+def test_the_promised_false_alarm_rate_holds_on_average():
+    """Split conformal validity by simulation: 1,000 draws of 99 validation and 200 test normals at alpha = 5 %."""
+    chance, rates = np.random.default_rng(0), []
+    for _ in range(1_000):
+        tails = chance.beta(2, 5, size=299)
+        frame = scores(np.ceil(1 / tails).astype(int).tolist(), tails=tails.tolist())
+        decision = rules.calibrate(frame[:99], vocabulary_size=10_000, alpha=0.05)
+        rates.append(rules.apply(frame[99:], decision).select(pl.all().mean()).row(0))
+    means = dict(zip(rules.RULES, np.mean(rates, axis=0), strict=True))
+    assert max(means.values()) <= 0.05 + 0.0025  # three standard errors
+    assert means["tail_probability"] >= 0.05 - 0.0025  # continuous scores: the promise is used, too
+
+
+def test_the_sweep_counts_sequences_beyond_k_and_keys_within():
+    sweep = rules.sweep_k(scores([1, 2, 2, 4]), vocabulary_size=3)
+    assert sweep["K"].to_list() == [1, 2, 3, 4]
+    assert sweep["false_alarm_rate"].to_list() == [0.75, 0.25, 0.25, 0.0]
+    assert sweep["coverage"].to_list() == [5 / 8, 7 / 8, 7 / 8, 1.0]
+
+
+def test_bootstrap_k_is_seeded_and_scatters_around_k():
+    validation = scores([1] * 90 + [2] * 5 + [3] * 3 + [8, 9])
+    samples = rules.bootstrap_k(validation, 12, 0.05)
+    assert np.array_equal(samples, rules.bootstrap_k(validation, 12, 0.05))
+    assert rules.calibrate(validation, 12, 0.05)["rules"]["top_k"]["K"] in samples
+    assert len(set(samples)) > 1
