@@ -36,7 +36,7 @@ table: $(VENV)/run.stamp ## rebuild README's result table from results/results.c
 notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the three notebooks, for a commit
 	@rm -rf results/sample/next_key-tiny-llama-s0
 	@$(MAKE) --no-print-directory run DATA=sample MODEL=tiny-llama SEED=0
-	@$(BIN)/python tests/notebooks.py results/sample/next_key-tiny-llama-s0
+	@$(BIN)/python tests/keep_outputs.py results/sample/next_key-tiny-llama-s0
 
 lint: $(VENV)/test.stamp ## put the code in the house style
 	@$(BIN)/ruff check --fix .

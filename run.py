@@ -21,7 +21,7 @@ import parse_logs
 from errors import EXIT_CODE, BadInput
 from evaluation import tables
 from evaluation.show import as_text
-from utils import read_json, run_folder
+from utils import find_run, read_json, run_folder
 
 HERE = Path(__file__).resolve().parent
 STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.json"}  # notebook: what it leaves last
@@ -60,6 +60,8 @@ def make_data(options: argparse.Namespace) -> int:
 def run_notebooks(options: argparse.Namespace) -> int:
     """Execute the notebooks whose result is missing, with a live log, and show the verdicts."""
     folder = run_folder(options.data, options.model, options.seed)
+    if (folder / "config.json").is_file():
+        find_run(options.data, options.model, options.seed)  # refuses results of another version of the data
     parameters = {"DATA": options.data, "MODEL": options.model, "SEED": options.seed}
     for number, (name, result) in enumerate(STEPS.items(), start=1):
         if (folder / result).is_file():

@@ -251,13 +251,20 @@ def start_run(data: str, model: str, seed: int, settings: dict, method: str = "n
     return run
 
 
-def open_run(data: str, model: str, seed: int, method: str = "next_key") -> Run:
-    """A trained run; raises BadInput if it is not trained, or belongs to another version of the data."""
+def find_run(data: str, model: str, seed: int, method: str = "next_key") -> Run:
+    """A run that was begun; raises BadInput if there is none, or if it belongs to another version of the data."""
     folder = run_folder(data, model, seed, method)
     run = Run(folder, open_data(data), read_json(folder / "config.json", "run train.ipynb first."))
     _refuse_other(run, {"data_hash": run.data.manifest["data_hash"]})
+    return run
+
+
+def open_run(data: str, model: str, seed: int, method: str = "next_key") -> Run:
+    """A trained run; raises BadInput as `find_run`, and if it is not trained."""
+    run = find_run(data, model, seed, method)
     if not run.is_trained:
-        raise BadInput(f"{folder.as_posix()} is not trained yet; run train.ipynb first, it goes on where it stopped.")
+        name = run.folder.as_posix()
+        raise BadInput(f"{name} is not trained yet; run train.ipynb first, it goes on where it stopped.")
     return run
 
 

@@ -1,4 +1,4 @@
-"""The reason of a verdict: where detections come from, and sequences with each event shaded by how unexpected it was."""
+"""The reason of a verdict: where detections come from, and sequences with each event shaded by how odd it was."""
 
 from html import escape
 

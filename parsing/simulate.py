@@ -250,7 +250,7 @@ def _wrong_order(rng: random.Random, events: list[Event]) -> list[Event]:
     # Where every cause so far has had its effect, one more effect has no cause, whichever replica it is of.
     new = rng.choice([c for n, c in enumerate(causes) if sum(e < c for e in effects) == n < len(effects)])
     old = next(e for e in effects if e > new)
-    return events[:new] + [events[old]._replace(time=events[new].time)] + events[new:old] + events[old + 1 :]
+    return [*events[:new], events[old]._replace(time=events[new].time), *events[new:old], *events[old + 1 :]]
 
 
 def _early_end(rng: random.Random, events: list[Event]) -> list[Event]:

@@ -47,7 +47,10 @@ def fitted(name: str, tmp_path: Path, settings: TrainingSettings = SHORT, seed: 
 
 def test_ids_do_not_depend_on_the_hash_seed():
     """The released code iterates a set, so that a saved model meets other ids in the next process."""
-    code = "from methods.next_key.vocabulary import Vocabulary; print(Vocabulary.of([['b','a'],['c']]).encode(['c','x','a']))"
+    code = (
+        "from methods.next_key.vocabulary import Vocabulary\n"
+        "print(Vocabulary.of([['b', 'a'], ['c']]).encode(['c', 'x', 'a']))"
+    )
     printed = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -198,7 +201,7 @@ def test_a_frequent_sequence_is_spread_but_counts_the_same():
 def test_validation_loss_is_the_mean_over_every_copy(tmp_path):
     detector = fitted("tiny-llama", tmp_path)
     sequences = [["open", "read", "close"]] * 3 + [["open", "write", "write", "new", "close"]]
-    values = np.concatenate([scores for scores in detector.score(sequences)["event_log_probabilities"].to_list()])
+    values = detector.score(sequences)["event_log_probabilities"].explode().to_numpy()
     assert detector.loss(sequences) == pytest.approx(-values[np.isfinite(values)].mean(), abs=1e-6)
 
 
@@ -226,9 +229,10 @@ def test_an_interrupted_training_resumes_to_the_same_model(tmp_path, monkeypatch
 
     checkpoints = tmp_path / "checkpoints"
     detector = NextKey("tiny-llama", 0, settings)
-    with monkeypatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(training.WeightedTrainer, "evaluate", killed_in_the_third_epoch)
+    monkeypatch.setattr(training.WeightedTrainer, "evaluate", killed_in_the_third_epoch)
+    with pytest.raises(_Killed):
         detector.fit(grammar(80), grammar(20, seed=1), checkpoints)
+    monkeypatch.undo()
     assert checkpoints.is_dir()
     resumed = NextKey("tiny-llama", 0, settings)
     curve = resumed.fit(grammar(80), grammar(20, seed=1), checkpoints)

@@ -81,7 +81,7 @@ class NextKey:
 
     @torch.inference_mode()
     def next_keys(self, prefix: Sequence[str]) -> pl.DataFrame:
-        """All V + 1 choices after `prefix`, likeliest first: `key, probability`. Of a long prefix the newest keys count."""
+        """All V + 1 choices after `prefix`, likeliest first: `key, probability`. A long prefix loses its first keys."""
         ids = self.vocabulary.encode(prefix)[:-1][-self.settings.context :]
         tensors = pad(chunk(0, ids, self.settings.context))
         logits = self.model(input_ids=tensors["input_ids"].to(self.model.device)).logits[0, -1]

@@ -1,0 +1,95 @@
+"""README, pins and commands say what is true of the repository."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from evaluation import ledger
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines())
+    return dict(line.split("==") for line in lines if "==" in line)
+
+
+def test_the_result_table_is_the_ledger():
+    between = README[README.index(ledger.MARKS[0]) + len(ledger.MARKS[0]) : README.index(ledger.MARKS[1])]
+    assert between.strip() == ledger.markdown(ledger.read(ROOT / "results" / "results.csv")).strip()
+    assert "simulated" in between
+
+
+def test_the_table_is_rewritten_between_its_marks_only(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{ledger.MARKS[0]}\nold\n{ledger.MARKS[1]}\nafter\n")
+    ledger.write_table(readme, ROOT / "results" / "results.csv")
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    assert "| trivial: unseen key |" in text
+
+
+def test_the_file_tree_names_every_module_and_nothing_else():
+    tree = README[README.index("## What is where") : README.index("The three wings never")]
+    modules = [*ROOT.glob("*.py"), *ROOT.glob("*.ipynb"), *(ROOT / "parsing").glob("*.py")]
+    modules += [*(ROOT / "methods").rglob("*.py"), *(ROOT / "evaluation").glob("*.py")]
+    present = {path.name for path in modules if path.name != "__init__.py"}
+    assert present == set(re.findall(r"\b[\w]+\.(?:py|ipynb)\b", tree))
+    for folder in re.findall(r"^([\w/]+)/ ", tree, flags=re.M):
+        assert (ROOT / folder).is_dir(), folder
+
+
+@pytest.mark.parametrize("page", ["README.md", "data/README.md", "benchmarks/README.md"])
+def test_links_inside_the_repository_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)", (ROOT / page).read_text(encoding="utf-8")):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    named = set(re.findall(r"`?make ([a-z]+)\b", README + (ROOT / ".ci" / "run").read_text()))
+    assert {"run", "test", "help", "table"} <= named <= targets | {"table"}
+
+
+def test_the_same_package_has_the_same_pin_everywhere():
+    """A hosted runtime with another trl than the tests ran with would be a program nobody tested."""
+    core = pins("requirements.txt")
+    for name in ("requirements-colab.txt", "requirements-gpu.txt"):
+        for package, version in pins(name).items():
+            assert core.get(package, version) == version, (name, package)
+    assert core["torch"] == "2.13.0"
+    assert core["trl"] != "1.15.0"
+    assert not {"torch", "torchvision", "numpy", "pandas"} & set(pins("requirements-colab.txt"))
+    assert "unsloth" not in core
+
+
+def test_the_setup_cell_installs_the_pinned_drain3():
+    setup = next(cell for cell in nbformat.read(ROOT / "train.ipynb", 4).cells if cell.cell_type == "code").source
+    assert f"drain3=={pins('requirements.txt')['drain3']}" in setup
+
+
+def test_nothing_unsafe_is_loaded_or_evaluated():
+    for path in [*ROOT.glob("*.py"), *(ROOT / "parsing").rglob("*.py"), *(ROOT / "methods").rglob("*.py")]:
+        source = path.read_text(encoding="utf-8")
+        assert not re.search(r"pickle|torch\.load|\beval\(|\bexec\(|trust_remote_code=True", source), path
+
+
+def test_the_three_wings_never_import_each_other():
+    wings = {"parsing", "methods", "evaluation"}
+    for wing in wings:
+        for path in (ROOT / wing).rglob("*.py"):
+            imported = set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), flags=re.M))
+            assert not imported & (wings - {wing} | {"utils", "parse_logs", "run"}), path
+            assert wing == "methods" or not imported & {"torch", "transformers"}, path
+
+
+def test_importing_utils_does_not_import_torch():
+    code = "import sys, utils; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

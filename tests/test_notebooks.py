@@ -1,0 +1,161 @@
+"""The notebooks as a reader opens them, and executed from a log to a verdict on a small one."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import polars as pl
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("train", "get_k", "test")
+
+
+def notebook(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(ROOT / f"{name}.ipynb", as_version=4)
+
+
+def code_cells(name: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook(name).cells if cell.cell_type == "code"]
+
+
+def parameters(name: str) -> str:
+    return next(cell.source for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", []))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_cell_compiles_and_defines_no_function_beyond_ten_lines(name):
+    nbformat.validate(notebook(name))
+    for cell in code_cells(name):
+        tree = ast.parse(TransformerManager().transform_cell(cell.source))
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        assert all(node.end_lineno - node.lineno < 10 for node in functions)
+        assert len(cell.source.splitlines()) <= 25
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_used_name_of_the_shared_modules_exists(name):
+    """A renamed helper must not wait for a person to run into it."""
+    import methods.next_key
+    import utils
+
+    source = "\n".join(cell.source for cell in code_cells(name))
+    for module, attribute in re.findall(r"\b(utils|plots|report|rules|tables|verdicts)\.(\w+)", source):
+        owner = utils if module == "utils" else getattr(utils, module)
+        assert hasattr(owner, attribute), f"{module}.{attribute}"
+    for attribute in re.findall(r"\bdetector\.(\w+)\(", source):
+        assert hasattr(methods.next_key.NextKey, attribute), attribute
+
+
+def test_the_setup_cell_is_the_same_in_all_three():
+    assert len({code_cells(name)[0].source for name in NAMES}) == 1
+
+
+def test_one_cell_of_parameters_the_same_three_and_no_k_typed_by_hand():
+    for name in NAMES:
+        cells = [cell for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", [])]
+        assert len(cells) == 1
+        assert parameters(name).splitlines()[:3] == parameters("train").splitlines()[:3]
+        source = "\n".join(cell.source for cell in code_cells(name))
+        assert not re.search(r"\bK\s*=\s*\d", source)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_with_the_outputs_of_a_clean_run(name):
+    path = ROOT / f"{name}.ipynb"
+    assert path.stat().st_size < 1_000_000
+    outputs = [output for cell in code_cells(name) for output in cell.outputs]
+    shown = json.dumps(outputs)
+    assert all(cell.execution_count for cell in code_cells(name))
+    assert sum(output.output_type == "display_data" and "image/png" in output.data for output in outputs) >= 3
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    assert not re.search(r"/(home|root|work|tmp|Users)/|[A-Z]:\\\\\\\\|widget|Warning", shown)
+    assert "sample (simulated)" in shown
+    assert set(notebook(name).metadata) == {"kernelspec", "language_info"}
+
+
+# -------------------------------------------------------------------------------------------------------- executed
+
+
+def run_job(folder: Path, *options: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
+    command = [sys.executable, str(ROOT / "run.py"), "--data", "small", *options]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory, small_log):
+    """The whole job on a log of 400 sessions, in a folder of its own; the finished process and the folder."""
+    folder = tmp_path_factory.mktemp("job")
+    log, labels = small_log
+    return run_job(folder, "--spec", "hdfs", "--log", str(log), "--labels", str(labels)), folder
+
+
+def test_the_whole_job_ends_with_the_table_and_the_run_folder(job):
+    done, _ = job
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "epoch    1   training loss" in done.stdout
+    assert "trivial: unseen count vector" in done.stdout
+    assert done.stdout.rstrip().splitlines()[-1].startswith("Run folder: results/small/next_key-tiny-llama-s0/")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_run_folder_holds_contract_2(job):
+    run = job[1] / "results" / "small" / "next_key-tiny-llama-s0"
+    files = {path.relative_to(run).as_posix() for path in run.rglob("*")}
+    assert {
+        "config.json", "environment.json", "model", "training.csv", "validation_scores.parquet", "decision.json",
+        "test_scores.parquet", "metrics.json", "train.ipynb", "get_k.ipynb", "test.ipynb", "figures/training.png",
+        "figures/false_alarms_by_k.png", "figures/f1.png", "figures/precision_recall.png", "figures/sources.png",
+    } <= files  # fmt: skip
+    assert not [name for name in files if Path(name).name.startswith(".") or "checkpoint" in name]
+    assert len(pl.read_csv(job[1] / "results" / "results.csv")) == 7
+
+
+def test_a_second_call_does_nothing_again(job):
+    run = job[1] / "results" / "small" / "next_key-tiny-llama-s0"
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    done = run_job(job[1])
+    assert done.returncode == 0
+    assert done.stdout.count("done already") == 3
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_only_the_missing_step_is_done_and_gives_the_same_figures(job):
+    path = job[1] / "results" / "small" / "next_key-tiny-llama-s0" / "metrics.json"
+    before = json.loads(path.read_text())
+    path.unlink()
+    done = run_job(job[1])
+    assert (done.returncode, done.stdout.count("done already")) == (0, 2)
+    after = json.loads(path.read_text())
+    assert (after["rules"], after["ranking"], after["data"]) == (before["rules"], before["ranking"], before["data"])
+
+
+def test_bad_input_inside_a_notebook_is_one_sentence_with_exit_code_2(job):
+    run = job[1] / "results" / "small" / "next_key-tiny-llama-s0"
+    decision, metrics = run / "decision.json", run / "metrics.json"
+    kept = decision.read_text(), metrics.read_text()
+    decision.write_text(json.dumps(json.loads(kept[0]) | {"data_hash": "0" * 16}))
+    metrics.unlink()
+    done = run_job(job[1])
+    decision.write_text(kept[0])
+    metrics.write_text(kept[1])
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
+    assert "decision.json was calibrated on data with hash 0000000000000000" in done.stderr
+
+
+def test_results_of_another_version_of_the_data_are_refused(job):
+    path = job[1] / "data" / "small" / "manifest.json"
+    kept = path.read_text()
+    path.write_text(json.dumps(json.loads(kept) | {"data_hash": "0" * 16}))
+    done = run_job(job[1])
+    path.write_text(kept)
+    assert done.returncode == 2
+    assert "is a run with data hash" in done.stderr

@@ -1,0 +1,170 @@
+"""Data and run folders: opened only if they belong together, written whole, scored once."""
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+
+import utils
+from errors import BadInput
+from evaluation import ledger, rules, tables
+
+SETTINGS = {"context": 8}
+
+
+@pytest.fixture
+def workspace(tmp_path, sample, monkeypatch):
+    """A working folder with data/sample, as the notebooks see it."""
+    (tmp_path / "data").mkdir()
+    shutil.copytree(sample, tmp_path / "data" / "sample")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def trained(seed: int = 0) -> utils.Run:
+    run = utils.start_run("sample", "tiny-llama", seed, SETTINGS)
+    run.model_folder.mkdir()
+    rows = [{"epoch": 0, "training_loss": None, "validation_loss": 3.0, "seconds": 0.0}]
+    rows.append({"epoch": 1, "training_loss": 1.0, "validation_loss": 1.5, "seconds": 2.0})
+    run.write_training(pl.DataFrame(rows, infer_schema_length=None))
+    return run
+
+
+def fake_score(sequences: list[list[str]]) -> pl.DataFrame:
+    """A method that finds long sequences strange."""
+    lengths = [len(keys) for keys in sequences]
+    tails = [1 / length for length in lengths]
+    return pl.DataFrame(
+        {
+            "length": lengths,
+            "rank": [length // 2 for length in lengths],
+            "tail_probability": tails,
+            "worst_event": [0] * len(lengths),
+            "has_unseen_key": [False] * len(lengths),
+            "event_ranks": [[length // 2] * (length + 1) for length in lengths],
+            "event_tail_probabilities": [[tail] * (length + 1) for tail, length in zip(tails, lengths, strict=True)],
+        }
+    )
+
+
+def change_data_hash(folder) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"data_hash": "0" * 16}))
+
+
+def test_missing_data_names_the_command_that_makes_it(workspace):
+    with pytest.raises(BadInput, match=r"python parse_logs\.py hdfs --log FILE --labels FILE --out data/bgl"):
+        utils.open_data("bgl")
+    shutil.rmtree("data/sample")
+    with pytest.raises(BadInput, match=r"python parse_logs\.py sample$"):
+        utils.open_data("sample")
+
+
+def test_a_run_of_another_data_set_is_refused(workspace):
+    trained()
+    change_data_hash(workspace / "data" / "sample")
+    for opening in (
+        lambda: utils.open_run("sample", "tiny-llama", 0),
+        lambda: utils.start_run("sample", "tiny-llama", 0, SETTINGS),
+    ):
+        with pytest.raises(BadInput, match=r"is a run with data hash \w{16}, not 0{16}.*choose another SEED"):
+            opening()
+
+
+def test_a_run_with_other_settings_is_refused(workspace):
+    trained()
+    with pytest.raises(BadInput, match="is a run with settings"):
+        utils.start_run("sample", "tiny-llama", 0, {"context": 16})
+
+
+def test_an_untrained_run_is_refused_and_a_broken_file_named(workspace):
+    with pytest.raises(BadInput, match=r"config\.json does not exist; run train\.ipynb first"):
+        utils.open_run("sample", "tiny-llama", 0)
+    run = utils.start_run("sample", "tiny-llama", 0, SETTINGS)
+    with pytest.raises(BadInput, match=r"not trained yet; run train\.ipynb"):
+        utils.open_run("sample", "tiny-llama", 0)
+    (run.folder / "config.json").write_text('{"data": ')
+    with pytest.raises(BadInput, match=r"config\.json is broken"):
+        utils.open_run("sample", "tiny-llama", 0)
+
+
+def test_a_decision_of_another_data_set_is_refused(workspace):
+    run = trained()
+    with pytest.raises(BadInput, match=r"decision\.json does not exist; run get_k\.ipynb first"):
+        run.read_decision()
+    run.write_decision({"alpha": 0.01})
+    assert run.read_decision()["alpha"] == 0.01
+    decision = json.loads((run.folder / "decision.json").read_text())
+    (run.folder / "decision.json").write_text(json.dumps(decision | {"data_hash": "f" * 16}))
+    with pytest.raises(BadInput, match=r"calibrated on data with hash f{16}.*run get_k\.ipynb again"):
+        run.read_decision()
+
+
+def test_scores_are_made_once(workspace):
+    run, calls = trained(), []
+
+    def counted(sequences):
+        calls.append(len(sequences))
+        return fake_score(sequences)
+
+    first, second = run.scores("validation", counted), run.scores("validation", counted)
+    assert calls == [250]
+    assert first.equals(second)
+
+
+def judged_run(workspace) -> tuple[utils.Run, dict, dict]:
+    run = trained()
+    decision = rules.calibrate(run.scores("validation", fake_score), 20, 0.05)
+    run.write_decision(decision)
+    _, found = run.judge(run.scores("test", fake_score), run.read_decision())
+    return run, found, decision
+
+
+def test_test_scores_and_metrics_hold_what_the_contract_names(workspace):
+    run, found, _ = judged_run(workspace)
+    columns = set(pl.read_parquet(run.folder / "test_scores.parquet").columns)
+    own = {"sequence_id", "label", "length", "rank", "tail_probability", "worst_event"}
+    seen = {"count_vector_seen", "has_unseen_key", "in_training"}
+    assert own | seen | {f"flagged_{rule}" for rule in rules.RULES} <= columns
+    written = json.loads((run.folder / "metrics.json").read_text())
+    assert written == json.loads(json.dumps(found))
+    trivial = {"unseen_key", "unseen_key_or_length", "unseen_count_vector", "unseen_bigram"}
+    assert set(written["rules"]) == set(rules.RULES) | trivial
+    assert {"precision", "recall", "f1", "mcc", "f1_low", "f1_high"} <= set(written["rules"]["top_k"])
+    assert {"auroc", "average_precision"} == set(written["ranking"])
+    assert written["prevalence"] == 75 / 1250
+    assert {"seconds", "peak_memory_gb", "data"} <= set(written)
+
+
+def test_a_test_without_anomalies_has_false_alarms_and_no_f1(workspace):
+    path = workspace / "data" / "sample" / "sequences.parquet"
+    pl.read_parquet(path).filter(pl.col("label") == 0).write_parquet(path)
+    _, found, _ = judged_run(workspace)
+    assert found["rules"]["top_k"]["f1"] is None
+    assert found["rules"]["top_k"]["false_alarm_rate"] is not None
+    assert found["ranking"] == {"auroc": None, "average_precision": None}
+    assert "no F1 to compare" in tables.conclusion(found)
+    assert tables.verdicts(found)["f1"].null_count() == 7
+
+
+def test_the_ledger_keeps_one_row_a_run_and_rule(workspace):
+    run, found, decision = judged_run(workspace)
+    run.record(found, decision)
+    rows = run.record(found, decision)
+    assert len(rows) == len(ledger.read(utils.LEDGER)) == 7
+    own = rows.filter(pl.col("method") == "next_key")
+    assert own["rule"].to_list() == list(rules.RULES)
+    assert own["K"].to_list() == [decision["rules"]["top_k"]["K"], None, None]
+    assert rows["simulated"].all()
+
+
+def test_the_conclusion_says_when_a_trivial_detector_wins(workspace):
+    _, found, _ = judged_run(workspace)
+    assert "does not beat the best trivial detector" in tables.conclusion(found)
+    for measured in found["rules"].values():
+        measured |= {"f1": 0.5, "f1_low": 0.4, "f1_high": 0.6, "false_alarm_rate": 0.0}
+    found["rules"]["top_k"] |= {"f1": 0.9, "f1_low": 0.8, "f1_high": 1.0}
+    assert "It beats the best trivial detector" in tables.conclusion(found)
+    found["rules"]["top_k"] |= {"f1_low": 0.45}
+    assert "which lies within its interval" in tables.conclusion(found)
