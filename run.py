@@ -24,7 +24,7 @@ from evaluation.show import as_text
 from utils import find_run, read_json, run_folder
 
 HERE = Path(__file__).resolve().parent
-STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.json"}  # notebook: what it leaves last
+STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.json"}  # notebook: what it leaves
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,8 +64,8 @@ def run_notebooks(options: argparse.Namespace) -> int:
         find_run(options.data, options.model, options.seed)  # refuses results of another version of the data
     parameters = {"DATA": options.data, "MODEL": options.model, "SEED": options.seed}
     for number, (name, result) in enumerate(STEPS.items(), start=1):
-        if (folder / result).is_file():
-            print(f"[{number}/3] {name}.ipynb: done already, {(folder / result).as_posix()} is there")
+        if (folder / result).is_file() and (folder / f"{name}.ipynb").is_file():
+            print(f"[{number}/3] {name}.ipynb: done already, see {(folder / f'{name}.ipynb').as_posix()}")
             continue
         print(f"[{number}/3] {name}.ipynb", flush=True)
         started = time.perf_counter()

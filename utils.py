@@ -5,6 +5,7 @@ Notebooks come in here and bring one detector from methods/. Importing this file
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -19,11 +20,11 @@ from matplotlib.figure import Figure
 
 from errors import BadInput
 from evaluation import floors, ledger, plots, report, rules, show, tables, verdicts
-from evaluation.show import show_table
+from evaluation.show import show_sentence, show_table
 
 __all__ = [
     "BadInput", "Data", "Run", "open_data", "open_run", "plots", "report", "rules", "show_environment", "show_gallery",
-    "show_table", "start_run", "tables", "verdicts",
+    "show_sentence", "show_table", "start_run", "tables", "verdicts",
 ]  # fmt: skip
 SPLITS = ("train", "validation", "test")
 LEDGER = Path("results") / "results.csv"
@@ -166,9 +167,15 @@ class Run:
         """The loss of every epoch."""
         return pl.read_csv(self.folder / "training.csv")
 
+    @property
+    def checkpoints(self) -> Path:
+        """Where an interrupted training goes on from."""
+        return self.folder / "checkpoints"
+
     def write_training(self, training: pl.DataFrame) -> None:
-        """Keep the loss of every epoch, which marks the training as complete."""
+        """Keep the loss of every epoch, which marks the training as complete; its checkpoints are removed."""
         write(self.folder / "training.csv", training)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def plot(self, figure: Figure, name: str) -> None:
         """Show a figure and keep it as figures/<name>.png, labeled with data, model and seed."""
@@ -290,7 +297,7 @@ def environment() -> dict:
     import torch  # here and not above: everything else in this file works without it
 
     cuda = torch.cuda.is_available()
-    changed = _git("status", "--porcelain", "--untracked-files=no")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -328,12 +335,13 @@ def show_gallery(run: Run, judged: pl.DataFrame, rule: str, next_keys: Callable[
         show.show_html(
             f"<b>{case}</b> of {rules.RULE_TITLES[rule]}, {run.label}: {len(rows)} shown", f"{case}: {len(rows)} shown"
         )
-        for row in rows.join(sequences, on="sequence_id", maintain_order="left").iter_rows(named=True):
+        rows = rows.join(sequences, on="sequence_id", maintain_order="left")
+        for number, row in enumerate(rows.iter_rows(named=True)):
             end = {"line": None, "key": "<end>", "event": "end of the sequence"}
             events = [*run.data.events(row).to_dicts(), end]
             choices = next_keys(row["keys"][: row["worst_event"]]).head(3)
             expected = [f"{run.data.templates.get(key) or key} ({share:.0%})" for key, share in choices.iter_rows()]
-            html, text = report.describe_sequence(row, events, expected)
+            html, text = report.describe_sequence(row, events, expected, opened=number == 0)
             show.show_html(html, text)
 
 

@@ -61,9 +61,9 @@ def read(path: Path) -> pl.DataFrame:
 def record(path: Path, rows: list[dict]) -> pl.DataFrame:
     """Add rows, each taking the place of an earlier one of the same identity; returns the whole ledger.
 
-    Figures are rounded to 4 decimals. The file is written beside and renamed.
+    Figures are rounded to 6 decimals. The file is written beside and renamed.
     """
-    new = pl.DataFrame(rows, schema=SCHEMA).with_columns(pl.col(pl.Float64).round(4))
+    new = pl.DataFrame(rows, schema=SCHEMA).with_columns(pl.col(pl.Float64).round(6))
     kept = read(path).join(new, on=IDENTITY, how="anti", nulls_equal=True)
     ledger = pl.concat([kept, new]).sort("data", "method", "model", "seed", maintain_order=True)
     path.parent.mkdir(parents=True, exist_ok=True)

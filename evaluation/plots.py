@@ -186,5 +186,5 @@ def detection_sources(sources: dict[str, dict[str, int]]) -> Figure:
             axes.barh(row, counts[sign], left=left, color=colors[sign], label=sign if row == 0 else None)
             left += counts[sign]
     axes.set_yticks(range(len(sources)), [RULE_TITLES[rule].replace(", ", ",\n") for rule in reversed(sources)])
-    figure.legend(frameon=False, ncols=len(signs), loc="outside lower center", fontsize=8)
+    axes.legend(frameon=False, ncols=len(signs), loc="upper left", bbox_to_anchor=(-0.01, -0.32), fontsize=8)
     return figure

@@ -44,11 +44,11 @@ def pick(scores: pl.DataFrame, rule: str, count: int = 3) -> dict[str, pl.DataFr
     return {name: distinct.filter(case).head(count) for name, case in cases.items()}
 
 
-def describe_sequence(scores: dict, events: list[dict], expected: list[str]) -> tuple[str, str]:
+def describe_sequence(scores: dict, events: list[dict], expected: list[str], opened: bool) -> tuple[str, str]:
     """One sequence as HTML, an event a row shaded by its tail probability, and as one line of text.
 
     `scores` is a row of the judged scores, `events` its `line, key, event` with the end as last one, `expected` what
-    the model thought likeliest in place of the worst event, which stands below it.
+    the model thought likeliest in place of the worst event, which stands below it. `opened` unfolds the table.
     """
     worst, tails = scores["worst_event"], scores["event_tail_probabilities"]
     title = (
@@ -60,7 +60,9 @@ def describe_sequence(scores: dict, events: list[dict], expected: list[str]) -> 
         worst + 1, f"<tr><td></td><td></td>{_LEFT}<i>expected: {escape('; '.join(expected))}</i></td><td></td></tr>"
     )
     head = f"<tr><th>line</th><th>key</th>{_LEFT.replace('td', 'th')}event</th><th>tail probability</th></tr>"
-    html = f"<details><summary>{escape(title)}</summary><table>{head}{''.join(rows)}</table></details>"
+    html = (
+        f"<details{' open' * opened}><summary>{escape(title)}</summary><table>{head}{''.join(rows)}</table></details>"
+    )
     return html, f"  {title}: {events[worst]['event'] or events[worst]['key']}"
 
 

@@ -49,6 +49,11 @@ def show_html(html: str, text: str) -> None:
     display({"text/html": html, "text/plain": text}, raw=True)
 
 
+def show_sentence(sentence: str) -> None:
+    """Show a sentence as text that wraps between words."""
+    show_html(f"<p>{escape(sentence)}</p>", sentence)
+
+
 def _cells(frame: pl.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
     """Heads, cells as text, and which columns are figures."""
     heads = [name.replace("_", " ") for name in frame.columns]
@@ -81,12 +86,10 @@ def _html(heads: list[str], cells: list[list[str]], right: list[bool], caption: 
 
     def row(tag: str, values: list[str]) -> str:
         columns = zip(sides, values, strict=True)
-        return (
-            "<tr>"
-            + "".join(f'<{tag} style="text-align:{side}">{escape(value)}</{tag}>' for side, value in columns)
-            + "</tr>"
-        )
+        filled = (f'<{tag} style="text-align:{side}">{escape(value)}</{tag}>' for side, value in columns)
+        return f"<tr>{''.join(filled)}</tr>"
 
-    title = f'<caption style="caption-side:top;text-align:left;font-weight:bold">{escape(caption)}</caption>'
+    style = "caption-side:top;text-align:left;font-weight:bold;white-space:nowrap"
+    title = f'<caption style="{style}">{escape(caption)}</caption>'
     body = "".join(row("td", values) for values in cells)
     return f"<table>{title}<thead>{row('th', heads)}</thead><tbody>{body}</tbody></table>"

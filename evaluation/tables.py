@@ -11,7 +11,7 @@ def pairs(values: dict) -> pl.DataFrame:
     """Two columns, name and value, of a flat dict; shares and rates in percent."""
     return pl.DataFrame(
         [(name.replace("_", " "), _plain(name, value)) for name, value in values.items()],
-        schema=["figure", "value"],
+        schema=["what", "value"],
         orient="row",
     )
 

@@ -145,7 +145,7 @@ def test_scores_are_equal_alone_batched_and_after_loading(name, tmp_path):
     detector.save(tmp_path / "model")
     assert score_gap(together, NextKey.load(tmp_path / "model").score(sequences)) < 1e-4
     assert (tmp_path / "model" / "model.safetensors").is_file()
-    assert not [path.name for path in tmp_path.rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
+    assert not [path.name for path in (tmp_path / "model").iterdir() if path.suffix in (".bin", ".pt", ".pkl")]
 
 
 def test_a_sequence_beyond_the_context_is_judged_to_its_end(tmp_path):
@@ -233,12 +233,34 @@ def test_an_interrupted_training_resumes_to_the_same_model(tmp_path, monkeypatch
     with pytest.raises(_Killed):
         detector.fit(grammar(80), grammar(20, seed=1), checkpoints)
     monkeypatch.undo()
-    assert checkpoints.is_dir()
+    (checkpoints / "checkpoint-999").mkdir()  # as if the kill came while a checkpoint was written
     resumed = NextKey("tiny-llama", 0, settings)
     curve = resumed.fit(grammar(80), grammar(20, seed=1), checkpoints)
     assert curve["epoch"].to_list() == [0, 1, 2, 3, 4]
     assert score_gap(whole.score(grammar(20)), resumed.score(grammar(20))) < 1e-4
-    assert not checkpoints.exists()
+    assert curve["seconds"].is_sorted()
+
+
+def test_a_resumed_training_keeps_its_patience(tmp_path, monkeypatch):
+    """The trainer forgets how long the loss has not fallen, unless it is told to restore its callbacks."""
+    settings = TrainingSettings(context=24, batch_size=4, max_epochs=30, patience=2, learning_rate=2e-2)
+    few, validation = grammar(12), grammar(40, seed=1)
+    whole = NextKey("tiny-llama", 0, settings).fit(few, validation, tmp_path / "whole")
+    last, original = whole["epoch"].max(), training.WeightedTrainer.evaluate
+    assert last < 30, "never stopped early: the test shows nothing"
+
+    def killed_in_the_last_epoch(self, *arguments, **options):
+        if round(self.state.epoch) == last:
+            raise _Killed
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(training.WeightedTrainer, "evaluate", killed_in_the_last_epoch)
+    with pytest.raises(_Killed):
+        NextKey("tiny-llama", 0, settings).fit(few, validation, tmp_path / "cut")
+    monkeypatch.undo()
+    resumed = NextKey("tiny-llama", 0, settings).fit(few, validation, tmp_path / "cut")
+    assert resumed["epoch"].to_list() == whole["epoch"].to_list()
+    assert resumed["validation_loss"].to_list() == pytest.approx(whole["validation_loss"].to_list(), abs=1e-5)
 
 
 def test_the_epoch_of_lowest_validation_loss_is_kept(tmp_path):

@@ -52,13 +52,13 @@ class NextKey:
     def fit(self, train_sequences: Sequences, validation: Sequences, checkpoints: Path) -> pl.DataFrame:
         """Learn the training split, the best epoch on `validation` kept; returns the loss of every epoch.
 
-        An interrupted fit goes on from `checkpoints`, which is removed at the end. Columns as in `training.train`.
+        An interrupted fit goes on from `checkpoints`, which may be removed once the model is saved. Columns as in
+        `training.train`.
         """
         self.prepare(train_sequences)
         rows = train(
             self.model, self.vocabulary, train_sequences, validation, self.settings, self.seed, Path(checkpoints)
         )
-        shutil.rmtree(checkpoints)
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def training_view(self, sequence: Sequence[str]) -> pl.DataFrame:

@@ -4,6 +4,7 @@ A weight gives the gradient of that many copies at the cost of one: of 4,000 nor
 distinct.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +18,6 @@ from datasets import Dataset
 from torch import Tensor
 from torch.nn.functional import nll_loss
 from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from methods.next_key.batches import IGNORED, Chunk, chunk, pad
@@ -125,9 +125,9 @@ def train(
     """
     rows = weighted_rows(vocabulary, sequences, settings)
     keys = sum(row["weight"] * (len(row["ids"]) - row["first_target"]) for row in rows)
-    last = get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None
+    last, spent = last_checkpoint(checkpoints)
     if last:
-        print(f"resuming an interrupted training from {Path(last).name}", flush=True)
+        print(f"resuming an interrupted training from {last.name}", flush=True)
 
     def validation_loss(current: PreTrainedModel) -> float:
         return mean_validation_loss(current, vocabulary, validation, settings.context)
@@ -142,12 +142,24 @@ def train(
         callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
         mean_batch_keys=keys / (len(rows) / settings.batch_size),
         validation_loss=validation_loss,
-        started=time.perf_counter(),
+        started=time.perf_counter() - spent,
     )
     trainer.remove_callback(PrinterCallback)
     untrained = {"epoch": 0, "training_loss": None, "validation_loss": validation_loss(model), "seconds": 0.0}
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=last and str(last))
     return [untrained, *history(trainer.state.log_history)]
+
+
+def last_checkpoint(checkpoints: Path) -> tuple[Path | None, float]:
+    """The newest whole checkpoint, if any, and the seconds of training that led to it.
+
+    The trainer writes `trainer_state.json` last, so a checkpoint without it was cut off and is passed over.
+    """
+    whole = sorted(checkpoints.glob("checkpoint-*/trainer_state.json"), key=lambda path: int(path.parent.name[11:]))
+    if not whole:
+        return None, 0.0
+    log = json.loads(whole[-1].read_text(encoding="utf-8"))["log_history"]
+    return whole[-1].parent, max(row.get("seconds", 0.0) for row in log)
 
 
 def trainer_arguments(settings: TrainingSettings, seed: int, checkpoints: Path) -> SFTConfig:
@@ -166,6 +178,7 @@ def trainer_arguments(settings: TrainingSettings, seed: int, checkpoints: Path) 
         metric_for_best_model="eval_loss",
         greater_is_better=False,
         save_total_limit=1,
+        restore_callback_states_from_checkpoint=True,  # else a resumed training forgets its patience
         max_length=settings.context,
         loss_type="nll",
         bf16=False,
