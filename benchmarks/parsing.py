@@ -1,71 +1,152 @@
-"""Parsing beside Drain3 fed line by line with the same header, masks and settings, in one process, one after the other.
+"""Parsing at full size beside Drain3 fed line by line, both from the raw file to the keys, one after the other.
 
-    python -m benchmarks.parsing --log HDFS.log.gz [--json FILE]
+    python -m benchmarks.parsing --log HDFS.log.gz [--lines 11200000] [--json FILE]     speed, memory, the partition
+    python -m benchmarks.parsing --windows [--json FILE]                                memory, 2 to 20 million lines
 
-Prints whether both put the same lines together, and how much faster distinct masked messages are.
+The first makes a log of HDFS's published size by repeating a real HDFS log with fresh block ids. `ours` is
+parse_logs.py as a person calls it, to sequences.parquet, in a process of its own. `drain3` splits the same header with
+a regular expression, masks with the same patterns through `re`, and feeds Drain3 every line; it groups and writes
+nothing. The second needs no data: it makes BGL-like lines.
 """
 
 import argparse
 import json
+import re
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
 import polars as pl
 
-from parsing.mine import MessageTable, masked, new_drain
-from parsing.read import LogFile, split_header
+from parsing.formats import compile_header
+from parsing.mine import new_drain, template_key
+from parsing.read import LogFile
 from parsing.specs import HDFS
 
-
-def events(log: Path) -> pl.DataFrame:
-    """`line, message (masked)` of every line that matches the header."""
-    return pl.concat(
-        split_header(block, HDFS.header, HDFS.time_format)[0].select(
-            "line", message=masked(pl.col("content"), HDFS.masks)
-        )
-        for block in LogFile(log).blocks()
-    )
-
-
-def ours(log: Path) -> list[str]:
-    """The template of each line, Drain3 seeing each distinct message once."""
-    table, found = MessageTable(), events(log)
-    numbers = table.number(found["message"]).to_frame("message")
-    return numbers.join(table.keys(HDFS.drain), on="message", maintain_order="left")["template"].to_list()
+ROOT = Path(__file__).resolve().parent.parent
+MEASURED = """
+import json, resource, sys, time
+import parse_logs
+started = time.perf_counter()
+code = parse_logs.main(sys.argv[1:])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+print("FIGURES " + json.dumps({"code": code, "seconds": time.perf_counter() - started, "peak_memory_gb": peak}))
+"""
 
 
-def line_by_line(log: Path) -> list[str]:
-    """The final template of each line, Drain3 seeing every line."""
-    drain = new_drain(HDFS.drain)
-    clusters = [drain.add_log_message(message)[0] for message in events(log)["message"].to_list()]
-    final = {cluster.cluster_id: cluster.get_template() for cluster in drain.clusters}
-    return [final[cluster.cluster_id] for cluster in clusters]
+def repeat_log(log: Path, folder: Path, lines: int) -> tuple[Path, Path]:
+    """A log of `lines` lines, `log` again and again with fresh block ids, and a label file that calls all normal."""
+    text = b"".join(block["text"].str.join("\n").item().encode() + b"\n" for block in LogFile(log).blocks())
+    big, labels, written, blocks = folder / "big.log", folder / "labels.csv", 0, set()
+    with big.open("wb") as file:
+        for copy in range(10, 10_000):
+            part = text.replace(b"blk_", b"blk_%d" % copy).replace(b"blk_%d-" % copy, b"blk_-%d" % copy)
+            count = part.count(b"\n")
+            if written + count > lines:
+                part = b"\n".join(part.split(b"\n")[: lines - written]) + b"\n"
+            file.write(part)
+            blocks.update(re.findall(rb"blk_-?[0-9]+", part))
+            written += count
+            if written >= lines:
+                break
+    labels.write_bytes(b"BlockId,Label\n" + b"".join(name + b",Normal\n" for name in sorted(blocks)))
+    return big, labels
 
 
-def timed(parse, log: Path) -> tuple[list[str], float]:
-    """Its result and the seconds it took."""
-    started = time.perf_counter()
-    return parse(log), time.perf_counter() - started
+def ours(*arguments: str) -> dict:
+    """parse_logs.py in a process of its own: `seconds`, `peak_memory_gb`."""
+    done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], cwd=ROOT, capture_output=True, text=True)
+    figures = [line for line in done.stdout.splitlines() if line.startswith("FIGURES ")]
+    if not figures:
+        sys.exit(done.stdout + done.stderr)
+    return json.loads(figures[0][8:])
+
+
+def drain3_line_by_line(log: Path) -> tuple[list[str], float]:
+    """The key of each line by its final template, and the seconds it took."""
+    header = re.compile(compile_header(HDFS.header).pattern)
+    # \\g<1> is Python's way to write the ${1} of Rust
+    masks = [(re.compile(mask.pattern), re.sub(r"\$\{(\d)\}", r"\\g<\1>", mask.replacement)) for mask in HDFS.masks]
+    drain, clusters, started = new_drain(HDFS.drain), [], time.perf_counter()
+    with log.open(encoding="utf-8") as file:
+        for line in file:
+            message = header.match(line.rstrip("\n"))["Content"]
+            for pattern, replacement in masks:
+                message = pattern.sub(replacement, message)
+            clusters.append(drain.add_log_message(message)[0])
+    keys = {cluster.cluster_id: template_key(cluster.get_template()) for cluster in drain.clusters}
+    return [keys[cluster.cluster_id] for cluster in clusters], time.perf_counter() - started
+
+
+def same_partition(folder: Path, reference: list[str]) -> bool:
+    """Whether the data folder gives every line the key that Drain3 gave it."""
+    wanted = pl.Series(reference)
+    frame = pl.scan_parquet(folder / "sequences.parquet").select("lines", "keys").explode("lines", "keys")
+    found = frame.unique().collect().sort("lines")
+    return len(found) == len(wanted) and bool((found["keys"] == wanted).all())
+
+
+def compare(log: Path, lines: int) -> dict:
+    """Speed, memory and partition of both at `lines` lines."""
+    with tempfile.TemporaryDirectory() as place:
+        big, labels = repeat_log(log, Path(place), lines)
+        out = Path(place) / "data"
+        mine = ours("hdfs", "--log", str(big), "--labels", str(labels), "--out", str(out))
+        reference, seconds = drain3_line_by_line(big)
+        return {
+            "lines": len(reference),
+            "lines_per_second": len(reference) / mine["seconds"],
+            "lines_per_second_drain3": len(reference) / seconds,
+            "speedup_over_drain3": seconds / mine["seconds"],
+            "peak_memory_gb": mine["peak_memory_gb"],
+            "same_partition": same_partition(out, reference),
+        }
+
+
+def bgl_like(path: Path, lines: int) -> Path:
+    """Lines with a BGL header, four a second, of a few templates, every thousandth an alert."""
+    number = pl.int_range(0, pl.len())
+    with path.open("wb") as file:
+        for start in range(0, lines, 1_000_000):
+            rows = pl.select(line=pl.int_range(start, min(start + 1_000_000, lines))).lazy()
+            alert = pl.when(number % 1_000 == 7).then(pl.lit("KERNDTLB")).otherwise(pl.lit("-"))
+            kind = pl.col("line") % 7
+            text = pl.format(
+                "{} {} 2005.06.03 R{}-M1 2005-06-03-15.42.50.675872 R{}-M1 RAS KERNEL INFO {} core.{} at 0x{}",
+                alert, 1_117_838_570 + pl.col("line") // 4, kind, kind, pl.lit("made"), "line", pl.col("line") * 77,
+            )  # fmt: skip
+            rows.select(text).collect().write_csv(file, include_header=False, quote_style="never")
+    return path
+
+
+def grow() -> dict:
+    """Peak memory of time windows over 2 and over 20 million BGL-like lines."""
+    figures = {}
+    with tempfile.TemporaryDirectory() as place:
+        for millions in (2, 20):
+            log = bgl_like(Path(place) / "bgl.log", millions * 1_000_000)
+            found = ours("bgl", "--log", str(log), "--window", "60s", "--out", str(Path(place) / f"data{millions}"))
+            figures[f"peak_memory_gb_{millions}_million"] = found["peak_memory_gb"]
+            figures[f"lines_per_second_{millions}_million"] = millions * 1e6 / found["seconds"]
+    figures["memory_growth"] = figures["peak_memory_gb_20_million"] / figures["peak_memory_gb_2_million"] - 1
+    return figures
 
 
 def main() -> None:
-    """Run both and print the table."""
+    """Run one of the two and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--log", type=Path, required=True, help="an HDFS log, plain or .gz")
+    parser.add_argument("--log", type=Path, help="a real HDFS log, plain or .gz, to be repeated")
+    parser.add_argument("--lines", type=int, default=11_200_000)
+    parser.add_argument("--windows", action="store_true", help="memory of time windows instead")
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
-    (mine, seconds), (reference, slow) = timed(ours, options.log), timed(line_by_line, options.log)
-    figures = {
-        "lines": len(mine),
-        "templates": len(set(mine)),
-        "templates_line_by_line": len(set(reference)),
-        "same_partition": mine == reference,
-        "lines_per_second": len(mine) / seconds,
-        "lines_per_second_line_by_line": len(mine) / slow,
-        "mining_speedup": slow / seconds,
-    }
+    if not (options.windows or options.log):
+        parser.error("give --log FILE, or --windows")
+    figures = grow() if options.windows else compare(options.log, options.lines)
     for name, value in figures.items():
-        print(f"{name.replace('_', ' '):<32}{str(value) if isinstance(value, bool) else f'{value:,.1f}':>16}")
+        print(f"{name.replace('_', ' '):<32}{str(value) if isinstance(value, bool) else f'{value:,.3f}':>16}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 

@@ -1,43 +1,35 @@
 """The data folder on disk: contract 1. Written beside its place and renamed, the manifest last."""
 
 import csv
+import errno
 import hashlib
-import io
 import json
 import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from errors import BadInput
 from parsing.read import sha256
 
-SEQUENCE_SCHEMA = {
-    "sequence_id": pl.String,
-    "keys": pl.List(pl.String),
-    "lines": pl.List(pl.Int64),
-    "event_labels": pl.List(pl.Int8),
-    "label": pl.Int8,
-    "split": pl.String,
-    "start": pl.Datetime("us"),
-    "end": pl.Datetime("us"),
-}
-
-
-@dataclass
-class Parsed:
-    """What a source gave: `sequences` (no split yet), `templates`, `rejected`, its files and its line counts."""
-
-    sequences: pl.DataFrame
-    templates: pl.DataFrame
-    rejected: pl.DataFrame
-    sources: list[Path]
-    counts: dict[str, int] = field(default_factory=dict)
+ARROW_SCHEMA = pa.schema(
+    {
+        "sequence_id": pa.string(),
+        "keys": pa.list_(pa.string()),
+        "lines": pa.list_(pa.int64()),
+        "event_labels": pa.list_(pa.int8()),
+        "label": pa.int8(),
+        "split": pa.string(),
+        "start": pa.timestamp("us"),
+        "end": pa.timestamp("us"),
+    }
+)
 
 
 @contextmanager
@@ -48,65 +40,71 @@ def replaced_folder(out: Path) -> Iterator[Path]:
     new, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
     try:
+        new.mkdir(parents=True)
         yield new
         if out.exists():
             out.rename(old)
         new.rename(out)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BadInput(
+                f"The disk is full; {out} is as it was. Free some space, or choose another disk with --out."
+            ) from error
+        raise
     finally:
         for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def write_contents(folder: Path, name: str, parsed: Parsed, split: pl.Series, about: dict) -> dict:
-    """Write the four files of contract 1 into `folder`; returns the manifest.
+@contextmanager
+def sequences_file(folder: Path) -> Iterator[pq.ParquetWriter]:
+    """`sequences.parquet`, to be written a batch of sequences at a time."""
+    with pq.ParquetWriter(folder / "sequences.parquet", ARROW_SCHEMA, compression="zstd") as writer:
+        yield writer
 
-    Nothing in them depends on the clock, so the same source, seed and versions give the same bytes.
+
+class CsvFile:
+    """A CSV written row by row; every control character of a log line stays inside quotes."""
+
+    def __init__(self, path: Path, heads: tuple[str, ...]) -> None:
+        self.path, self.rows = path, 0
+        self._write("w", [heads])
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Add the rows of a frame, its columns in the order of the heads."""
+        if len(frame):
+            self._write("a", frame.iter_rows())
+            self.rows += len(frame)
+
+    def _write(self, mode: str, rows) -> None:
+        with self.path.open(mode, encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def write_manifest(folder: Path, name: str, about: dict, sources: list[Path], counts: dict[str, int]) -> dict:
+    """The last file of a folder; returns its content.
+
+    Nothing in it depends on the clock, so the same source, options and versions give the same bytes.
     """
-    sequences = parsed.sequences.with_columns(split, event_labels=pl.lit(None)).select(
-        pl.col(column).cast(dtype) for column, dtype in SEQUENCE_SCHEMA.items()
-    )
-    sequences.write_parquet(folder / "sequences.parquet", compression="zstd")
-    _write_csv(folder / "templates.csv", parsed.templates)
-    _write_csv(folder / "rejected.csv", parsed.rejected.select("line", "reason", "text"))
     manifest = {
         "name": name,
         **about,
-        "sources": [
-            {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in parsed.sources
-        ],
-        "counts": parsed.counts | _count(sequences) | {"templates": len(parsed.templates)},
+        "sources": [{"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in sources],
+        "counts": counts,
         "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in ("polars", "drain3", "numpy")},
+        | {package: version(package) for package in ("polars", "pyarrow", "drain3", "numpy")},
         "data_hash": _data_hash(folder),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest
 
 
-def _count(sequences: pl.DataFrame) -> dict[str, int]:
-    splits = sequences["split"]
-    return {
-        "sequences": len(sequences),
-        "anomalous": int((sequences["label"] == 1).sum()),
-        "events": int(sequences["keys"].list.len().sum()),
-        **{name: int((splits == name).sum()) for name in ("train", "validation", "test")},
-    }
-
-
 def _data_hash(folder: Path) -> str:
     """16 hex digits over what a method reads; runs and decisions carry it and are refused on other data."""
     digest = hashlib.sha256()
     for name in ("sequences.parquet", "templates.csv"):
-        digest.update((folder / name).read_bytes())
+        with (folder / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()[:16]
-
-
-def _write_csv(path: Path, frame: pl.DataFrame) -> None:
-    """CSV with every control character of a log line kept inside quotes; Python's writer quotes lone returns, too."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(frame.columns)
-    writer.writerows(frame.iter_rows())
-    path.write_text(buffer.getvalue(), encoding="utf-8", newline="")

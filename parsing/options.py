@@ -1,0 +1,233 @@
+"""The command line of parse_logs.py, read and checked: which data set, which files, which grouping and split."""
+
+import argparse
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from errors import BadInput
+from parsing.assemble import Plan
+from parsing.check import load_own_spec, regex_problem
+from parsing.formats import compile_header, guess_time, propose_format, split_fields
+from parsing.group import Grouping
+from parsing.protocols import PROTOCOLS, grouping_of
+from parsing.read import LogFile
+from parsing.specs import OWN_MASKS, SPECS, DrainSettings, Mask, Spec
+from parsing.split import SplitSettings
+
+GUESSED_FROM = 1_000  # lines
+MOST_SECONDS = 100 * 366 * 86_400
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the command line asks for. `spec` is None for keys that somebody else made."""
+
+    spec: Spec | None
+    plan: Plan
+    protocol: str
+    lines: tuple[int, int | None]
+    options: argparse.Namespace
+
+
+def read_options(description: str, arguments: list[str] | None) -> argparse.Namespace:
+    """The words of the command line; --help lists them."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("name", help=f"{', '.join(SPECS)}; a log of your own; a YAML spec; or, with keys, a name")
+    for group, rows in OPTIONS.items():
+        section = parser.add_argument_group(group)
+        for name, settings in rows.items():
+            section.add_argument(name, **settings)
+    return parser.parse_args(arguments)
+
+
+OPTIONS = {
+    "where from": {
+        "--log": {"type": Path, "help": "raw log: plain, .gz, .zst, .tar.gz or .zip; without it it is downloaded"},
+        "--labels": {"type": Path, "help": "CSV with BlockId,Label"},
+        "--keys": {"type": Path, "nargs": "+", "metavar": "FILE", "help": "NORMAL [ABNORMAL] sequences, one a line"},
+        "--key-stream": {"type": Path, "metavar": "FILE", "help": "parquet of consecutive lines: key, label"},
+        "--engine": {"choices": ["polars", "ray"], "default": "polars", "help": "ray: a plain log on a cluster"},
+        "--lines": {"metavar": "A-B", "help": "use only these lines of the log"},
+    },
+    "a log of one's own": {
+        "--format": {"help": "header as Loghub writes it: '<Date> <Time> <Level> <Component>: <Content>'; or auto"},
+        "--time": {"metavar": "RECIPE", "help": "'epoch:Field' or '%%Y-%%m-%%d %%H:%%M:%%S of Date Time'"},
+        "--session": {"metavar": "REGEX", "help": "ids in the message that group lines"},
+        "--label-field": {"metavar": "FIELD", "help": "header field that is - for a normal line"},
+    },
+    "sequences": {
+        "--protocol": {"choices": list(PROTOCOLS), "help": "grouping and split of a paper"},
+        "--window": {"metavar": "60s", "help": "time windows"},
+        "--step": {"metavar": "30s", "help": "a time window every so often (default: the window)"},
+        "--window-lines": {"type": int, "metavar": "N", "help": "windows of N lines"},
+        "--step-lines": {"type": int, "metavar": "N", "help": "one every N lines (default: the window)"},
+        "--paper-faults": {"action": "store_true", "help": "drop the windows that the protocol's code drops"},
+        "--train-normals": {"type": int, "help": "normal sequences to train and validate on"},
+        "--validation-share": {"type": float, "help": "share of those to validate on (default: 0.2)"},
+        "--seed": {"type": int, "default": 0, "help": "of the split, and of the simulated log (default: 0)"},
+    },
+    "templates": {
+        "--mine": {"choices": ["whole", "train"], "default": "whole", "help": "on all lines, or training lines alone"},
+        "--templates": {"type": Path, "metavar": "FILE", "help": "templates.csv of an earlier run, instead of mining"},
+    },
+    "where to": {"--out": {"type": Path, "help": "data folder to write (default: data/<name>)"}},
+}  # fmt: skip
+
+
+def job_of(options: argparse.Namespace) -> Job:
+    """The checked job; raises BadInput where options do not go together."""
+    spec = None if options.keys or options.key_stream else find_spec(options)
+    if options.keys and len(options.keys) > 2:
+        raise BadInput("--keys takes one or two files: normal sequences, then abnormal ones.")
+    if options.labels and spec and not spec.session:
+        raise BadInput(
+            f"--labels names sessions, but {spec.name} has none; give --session, or label lines with --label-field."
+        )
+    if options.engine == "ray" and options.lines:
+        raise BadInput("--engine ray reads a whole log; cut the lines out of it first, or leave out --engine.")
+    name = options.protocol or (spec.protocol if spec else "complete")
+    protocol = PROTOCOLS[name]
+    if name == "loggpt" and spec and spec.loggpt:
+        spec = replace(spec, masks=spec.loggpt[0], drain=spec.loggpt[1])
+    faults = (protocol.shortest, protocol.longest) if options.paper_faults else (1, None)
+    grouping = find_grouping(options, spec, name)
+    split = find_split(options, spec, protocol.split)
+    plan = Plan(grouping, split, options.seed, options.mine, options.templates, *faults)
+    options.out = options.out or Path("data") / Path(options.name).name.split(".")[0]
+    return Job(spec, plan, name, find_lines(options, spec, name), options)
+
+
+def find_spec(options: argparse.Namespace) -> Spec:
+    """The data set by its name, or one's own log by --format or a YAML file."""
+    if options.name in SPECS:
+        spec = SPECS[options.name]
+        if spec.simulated or options.log or spec.download:
+            return spec
+    if options.name.endswith((".yaml", ".yml")):
+        return _from_yaml(options)
+    if options.format:
+        options.log = options.log or Path(options.name)
+        return _own(options, {})
+    if Path(options.name).is_file():
+        raise BadInput(
+            f"{options.name} is a file: say how its lines begin, or let it be guessed with: "
+            f"python parse_logs.py check {options.name} --format auto"
+        )
+    raise BadInput(
+        f"There is no data set {options.name!r}; choose {', '.join(SPECS)}, give a log with --format, "
+        "or --keys NORMAL [ABNORMAL]."
+    )
+
+
+def _from_yaml(options: argparse.Namespace) -> Spec:
+    given = load_own_spec(Path(options.name))
+    if not options.log:
+        raise BadInput(f"{options.name} says how a log is read, not where it is; add --log FILE.")
+    windows = ("window", "step", "window_lines", "step_lines")
+    if not any(getattr(options, name) for name in windows):  # the command line wins as a whole
+        for name in windows:
+            setattr(options, name, given.get(name))
+    return _own(options, given)
+
+
+def _own(options: argparse.Namespace, given: dict) -> Spec:
+    """A spec from options and the keys of a YAML file; options win."""
+    session = options.session or given.get("session")
+    if session and (problem := regex_problem(session)):
+        raise BadInput(f"The session pattern {session!r} {problem}; quote it, such as --session 'req-[0-9a-f]+'.")
+    header, recipe = first_look(options.log, options.format or given["format"], options.time or given.get("time"))
+    label = options.label_field or (given.get("label") or "").removesuffix(" != -") or None
+    masks = tuple(Mask(**mask) for mask in given["masks"]) if "masks" in given else OWN_MASKS
+    return Spec(
+        name=Path(options.name).name.split(".")[0],
+        title=f"own log {Path(options.name).name}",
+        origin=str(options.log.name),
+        license="its owner's",
+        header=header,
+        time=recipe,
+        session=session,
+        label_field=label,
+        masks=masks,
+        drain=DrainSettings(**given.get("drain", {})),
+    )
+
+
+def first_look(log: Path, format: str, recipe: str | None) -> tuple[str, str | None]:
+    """The header format and the time recipe, guessed from the first lines where they are not given."""
+    blocks = LogFile(log).blocks()
+    lines = next(blocks).head(GUESSED_FROM)
+    blocks.close()
+    found = propose_format(lines["text"].to_list()) if format == "auto" else format
+    if found is None:
+        raise BadInput(
+            f"{log} has no header that is known here; say how its lines begin with --format "
+            f"'<Date> <Time> <Content>', and try it with: python parse_logs.py check {log} --format FORMAT"
+        )
+    header = compile_header(found)
+    return found, recipe or guess_time(header, split_fields(lines, header, header.fields)[0])
+
+
+def find_grouping(options: argparse.Namespace, spec: Spec | None, protocol: str) -> Grouping:
+    """What the command line asks for, else the data set's sessions, else the protocol's windows."""
+    by_time, by_lines = options.window is not None, options.window_lines is not None
+    if by_time and by_lines:
+        raise BadInput("--window and --window-lines are two ways to cut a log; give one of them.")
+    if (options.step is not None and not by_time) or (options.step_lines is not None and not by_lines):
+        raise BadInput("--step needs --window, and --step-lines needs --window-lines; give both, or neither.")
+    if spec and spec.session and (by_time or by_lines):
+        raise BadInput(f"{spec.name} is grouped by its sessions; leave out --window and --window-lines, or --session.")
+    if by_lines:
+        step = options.window_lines if options.step_lines is None else options.step_lines
+        return Grouping("lines", options.window_lines, step)
+    if by_time and not spec:
+        raise BadInput("Ready-made keys have no times; group them with --window-lines.")
+    if by_time:
+        window = seconds(options.window)
+        return Grouping("seconds", window, window if options.step is None else seconds(options.step))
+    if spec:
+        return grouping_of(spec, PROTOCOLS[protocol])
+    windows = PROTOCOLS[protocol].windows
+    return windows if windows.kind == "lines" else Grouping("lines", 100, 100)  # a key stream has no times
+
+
+def seconds(text: str) -> float:
+    """'60s', '5m', '1h' or '2d' in seconds."""
+    found = re.fullmatch(r"([0-9.]+)([smhd]?)", str(text))
+    try:
+        length = float(found[1]) * UNITS[found[2] or "s"]
+        if not 1e-3 <= length <= MOST_SECONDS:
+            raise ValueError
+        return length
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            f"{text!r} is no length of time from a millisecond to a century; write it like 60s, 5m or 1h."
+        ) from error
+
+
+def find_split(options: argparse.Namespace, spec: Spec | None, default: SplitSettings) -> SplitSettings:
+    """The protocol's split, with what the command line or the data set changes."""
+    settings = default
+    if spec and settings.kind == "random":
+        settings = replace(settings, train_normals=spec.train_normals)
+    if options.train_normals is not None:
+        settings = replace(settings, train_normals=options.train_normals)
+    if options.validation_share is not None:
+        settings = replace(settings, validation_share=options.validation_share)
+    if options.seed < 0:
+        raise BadInput(f"--seed {options.seed} is below 0; give 0 or more.")
+    if (settings.train_normals or 2) < 2 or not 0 < settings.validation_share < 1:
+        raise BadInput("The split needs --train-normals of at least 2 and a --validation-share between 0 and 1.")
+    return settings
+
+
+def find_lines(options: argparse.Namespace, spec: Spec | None, protocol: str) -> tuple[int, int | None]:
+    """First and last line to read: --lines, else the slice that the protocol's paper uses, else all."""
+    if not options.lines:
+        return (spec.slices if spec else {}).get(protocol, (1, None))
+    found = re.fullmatch(r"([0-9]+)-([0-9]*)", options.lines)
+    if not found or int(found[1]) < 1 or (found[2] and int(found[2]) < int(found[1])):
+        raise BadInput(f"--lines {options.lines!r} is no range of lines; write it like 1-20000000.")
+    return int(found[1]), int(found[2]) if found[2] else None
