@@ -20,7 +20,7 @@ from errors import EXIT_CODE, BadInput
 from parsing.assemble import assemble
 from parsing.check import check
 from parsing.download import fetch
-from parsing.folder import CsvFile, replaced_folder, write_manifest
+from parsing.folder import CsvFile, refuse_overlap, replaced_folder, write_manifest
 from parsing.on_ray import read_with_ray
 from parsing.options import Job, job_of, read_options
 from parsing.protocols import PROTOCOLS
@@ -40,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
             options = read_options(__doc__, arguments[1:])
             return check(Path(options.name), options.format or "auto", options.session, OWN_MASKS)
         job = job_of(read_options(__doc__, arguments))
-        with replaced_folder(job.options.out) as folder:
+        options = job.options
+        given = [options.log, options.labels, options.key_stream, options.templates, *(options.keys or [])]
+        refuse_overlap(options.out, [path for path in given if path])
+        with replaced_folder(options.out) as folder:
             manifest = make_folder(folder, job)
     except BadInput as error:
         print(f"parse_logs.py: {error}", file=sys.stderr)

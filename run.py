@@ -44,11 +44,10 @@ def make_data(options: argparse.Namespace) -> int:
     if (folder / "manifest.json").is_file():
         print(f"data: {folder.as_posix()} is there")
         return 0
-    if options.data != "sample" and options.log is None:
+    if options.data != "sample" and options.log is None and options.spec is None:
         raise BadInput(
             f"{folder.as_posix()} does not exist; add --spec hdfs --log FILE --labels FILE (with make: SPEC=hdfs "
-            "LOG=FILE LABELS=FILE), or make it from key sequences with: "
-            f"python parse_logs.py {options.data} --keys NORMAL ABNORMAL"
+            "LOG=FILE LABELS=FILE; without the log it is downloaded), or make the folder with parse_logs.py"
         )
     wanted = [options.spec or options.data, "--out", str(folder)]
     for name in ("log", "labels"):

@@ -18,7 +18,7 @@ from parsing.specs import Spec
 from parsing.split import NAMES, TRAIN, VALIDATION, Split, SplitSettings, shared_events, shared_lines, split_sequences
 from parsing.store import NO_LABEL, EventStore
 
-BATCH_EVENTS = 1 << 20
+BATCH_EVENTS = 1 << 19  # written at a time
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def window_labels(store: EventStore, groups: Groups) -> np.ndarray:
 
 
 def batches(groups: Groups):
-    """Consecutive sequences `first:last` of about a million events, and the range `start:stop` of those events."""
+    """Consecutive sequences `first:last` of about half a million events, and the range `start:stop` of those events."""
     first = 0
     while first < len(groups):
         last = int(np.searchsorted(groups.stops, groups.starts[first] + BATCH_EVENTS, side="right"))
@@ -138,7 +138,7 @@ def write_sequences(
     keys: pl.Series,
     session_ids: list[str],
 ) -> None:
-    """Write sequences.parquet, about a million events at a time; `keys` are the words of the message numbers."""
+    """Write sequences.parquet, about half a million events at a time; `keys` are the words of the message numbers."""
     words = pa.array(keys.to_list(), pa.string())
     with sequences_file(folder) as file:
         for first, last, start, stop in batches(groups):

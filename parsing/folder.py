@@ -32,6 +32,17 @@ ARROW_SCHEMA = pa.schema(
 )
 
 
+def refuse_overlap(out: Path, sources: list[Path]) -> None:
+    """Raises BadInput if replacing `out` would take a source with it, or if `out` lies inside another data folder."""
+    place = out.resolve()
+    for source in sources:
+        if place in source.resolve().parents:
+            raise BadInput(f"{source} lies in {out}, which would be replaced; move it out, or choose another --out.")
+    for parent in place.parents:
+        if (parent / "manifest.json").is_file():
+            raise BadInput(f"{out} lies inside the data folder {parent}; choose another place with --out.")
+
+
 @contextmanager
 def replaced_folder(out: Path) -> Iterator[Path]:
     """A new folder beside `out` that takes its place when the block ends well; on an error `out` stays as it was."""

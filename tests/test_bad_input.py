@@ -142,3 +142,27 @@ def test_run_without_data_names_the_command_that_makes_it(capsys, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert run.main(["--data", "hdfs_2pct"]) == 2
     assert "--log FILE --labels FILE" in capsys.readouterr().err
+
+
+def test_a_log_inside_the_folder_to_be_replaced_is_not_lost(files, capsys):
+    log, _, out = files
+    inside = out / "kept.log"
+    inside.write_bytes(log.read_bytes())
+    assert "lies in" in refused(files, capsys, log=inside)
+
+
+def test_a_data_folder_inside_another_is_refused(files, capsys):
+    log, labels, out = files
+    wanted = ["hdfs", "--log", str(log), "--labels", str(labels), "--out", str(out / "deeper")]
+    assert parse_logs.main(wanted) == 2
+    assert "lies inside the data folder" in capsys.readouterr().err
+    assert not (out / "deeper").exists()
+
+
+def test_a_session_pattern_that_matches_nothing_shows_the_first_line(files, capsys):
+    log, _, out = files
+    wanted = ["own", "--log", str(log), "--format", "<Date> <Time> <Content>", "--session", "req-[0-9]+"]
+    assert parse_logs.main([*wanted, "--out", str(out)]) == 2
+    sentence = capsys.readouterr().err
+    assert "line 1 does not match (no session id)" in sentence
+    assert "req-[0-9]+" in sentence

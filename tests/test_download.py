@@ -2,17 +2,22 @@
 
 import errno
 import hashlib
+import io
 import os
 import socket
 import threading
-from dataclasses import dataclass, field
+import zipfile
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+import parse_logs
 from errors import BadInput
 from parsing import download as module
+from parsing import specs
 from parsing.download import Download, fetch
 
 CONTENT = bytes(range(256)) * 1200  # 307,200 bytes: several blocks, so that a break falls between them
@@ -457,3 +462,19 @@ def test_a_long_download_prints_lines_in_between_and_a_question_mark_for_an_unkn
     assert fetch(remote.download(), tmp_path).read_bytes() == CONTENT
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 2 and all("of ? MB" in line for line in lines)
+
+
+def test_a_data_set_is_downloaded_parsed_and_split_by_its_name(remote, tmp_path, monkeypatch):
+    """The door: `parse_logs.py bgl`, its archive read as it came, and the second call without a request."""
+    row = "- {} 2005.06.03 R02-M1 2005-06-03-15.42.50.675872 R02-M1 RAS KERNEL INFO message {}\n"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("BGL.log", "".join(row.format(1_117_838_570 + 61 * number, number) for number in range(40)))
+    remote.content = packed.getvalue()
+    monkeypatch.setitem(specs.SPECS, "bgl", replace(specs.BGL, download=remote.download("BGL.zip")))
+    monkeypatch.chdir(tmp_path)
+    assert parse_logs.main(["bgl"]) == 0
+    assert parse_logs.main(["bgl"]) == 0
+    assert len(remote.requests) == 1
+    assert len(pl.read_parquet(tmp_path / "data" / "bgl" / "sequences.parquet")) == 40
+    assert names(tmp_path / "data" / "raw") == ["BGL.zip"]
