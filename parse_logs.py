@@ -117,10 +117,11 @@ def write_sample_log(folder: Path, seed: int) -> tuple[LogFile, LogFile]:
 
 def print_summary(manifest: dict, out: Path, seconds: float) -> None:
     """Where every line went and what the split is, for the person at the terminal."""
-    counts, expected = manifest["counts"], (manifest["spec"] or {}).get("expected", {})
+    counts, spec = manifest["counts"], manifest["spec"] or {"expected": {}, "published": {}}
+    expected = spec["expected"] | spec["published"].get(manifest["split"].get("protocol", {}).get("name"), {})
     print(f"{manifest['title']} -> {out}/  in {seconds:.1f} s, data hash {manifest['data_hash']}")
     for name, count in counts.items():
-        published = f"   published for the whole log: {expected[name]:,}" if name in expected else ""
+        published = f"   published: {expected[name]:,}" if name in expected else ""
         print(f"  {name.replace('_', ' '):<28}{count:>12,}{published}")
     for note in manifest["split"]["notes"]:
         print(f"  note: {note}")

@@ -35,9 +35,14 @@ def detection_sources(scores: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def pick(scores: pl.DataFrame, rule: str, count: int = 3) -> dict[str, pl.DataFrame]:
-    """`count` sequences each of false alarms, misses and hits: the least expected ones, distinct event for event."""
+    """`count` sequences each of false alarms, misses and hits: the least expected ones, distinct event for event.
+
+    Without labels they are alarms, right or wrong.
+    """
     flagged, anomalous = pl.col(f"flagged_{rule}"), pl.col("label") == 1
     cases = {"false alarms": flagged & ~anomalous, "misses": ~flagged & anomalous, "hits": flagged & anomalous}
+    if scores["label"].is_null().all():
+        cases = {"alarms": flagged}
     distinct = scores.unique("event_tail_probabilities", keep="first", maintain_order=True).sort(
         "tail_probability", maintain_order=True
     )

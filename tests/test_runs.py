@@ -1,5 +1,6 @@
 """Data and run folders: opened only if they belong together, written whole, scored once."""
 
+import io
 import json
 import shutil
 
@@ -8,7 +9,7 @@ import pytest
 
 import utils
 from errors import BadInput
-from evaluation import ledger, rules, tables
+from evaluation import ledger, plots, report, rules, tables
 
 SETTINGS = {"context": 8}
 
@@ -146,6 +147,21 @@ def test_a_test_without_anomalies_has_false_alarms_and_no_f1(workspace):
     assert found["ranking"] == {"auroc": None, "average_precision": None}
     assert "no F1 to compare" in tables.conclusion(found)
     assert tables.verdicts(found)["f1"].null_count() == 7
+
+
+def test_a_test_without_labels_is_judged_without_a_crash(workspace):
+    path = workspace / "data" / "sample" / "sequences.parquet"
+    unlabeled = pl.read_parquet(path).with_columns(label=pl.lit(None, pl.Int8))
+    unlabeled.write_parquet(path)
+    run, found, decision = judged_run(workspace)
+    assert found["rules"]["top_k"]["f1"] is None
+    assert "no F1 to compare" in tables.conclusion(found)
+    assert len(run.record(found, decision)) == 7
+    judged = pl.read_parquet(run.folder / "test_scores.parquet")
+    assert list(report.pick(judged, "top_k")) == ["alarms"]
+    assert len(report.pick(judged, "top_k")["alarms"]) > 0
+    for figure in (plots.f1_bars(tables.verdicts(found)), plots.confusion_matrices({"top_k": found["rules"]["top_k"]})):
+        figure.savefig(io.BytesIO())
 
 
 def test_the_ledger_keeps_one_row_a_run_and_rule(workspace):
