@@ -115,6 +115,9 @@ def f1_bars(table: pl.DataFrame) -> Figure:
     """F1 of every rule and trivial detector with its 95 % interval; `table` is that of `tables.verdicts`."""
     rows = table.drop_nulls("f1").reverse()
     figure, axes = _axes("F1 on the test set, with 95 % intervals", "F1", "", height=0.42 * len(rows) + 1.0)
+    if rows.is_empty():
+        axes.text(0.5, 0.5, "no F1: the test set has no labeled anomaly", ha="center", transform=axes.transAxes)
+        return figure
     errors = [rows["f1"] - rows["f1_low"], rows["f1_high"] - rows["f1"]]
     colors = [PALE if rule.startswith("trivial") else NORMAL for rule in rows["rule"]]
     axes.barh(rows["rule"], rows["f1"], xerr=errors, color=colors, error_kw={"ecolor": "#444444", "capsize": 3})
