@@ -1,5 +1,6 @@
 """Events to the data folder: grouping, labels, split, mining, and the files of contract 1."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def window_labels(store: EventStore, groups: Groups) -> np.ndarray:
     return values
 
 
-def batches(groups: Groups):
+def batches(groups: Groups) -> Iterator[tuple[int, int, int, int]]:
     """Consecutive sequences `first:last` of about half a million events, and the range `start:stop` of those events."""
     first = 0
     while first < len(groups):

@@ -108,26 +108,27 @@ def read_block(block: pl.DataFrame, spec: Spec, header: Header) -> Block:
     can be read anywhere and in any order.
     """
     fields, unmatched = split_fields(block, header, _wanted_fields(spec, header))
-    columns, refused = [pl.col("line"), pl.col("Content")], [_refused(unmatched, "header", "text")]
+    columns, refused = [pl.col("line"), pl.col("Content")], [_refused(block, unmatched, "header")]
     if spec.time:
         columns.append(timestamps(fields, spec.time).cast(pl.Int64).alias("time"))
     if spec.label_field:
         columns.append((pl.col(spec.label_field) != "-").cast(pl.Int8).alias("label"))
     events = fields.select(columns)
     if spec.time and events["time"].null_count():
-        refused.append(_refused(events.filter(pl.col("time").is_null()), "time", "Content"))
+        refused.append(_refused(block, events.filter(pl.col("time").is_null()), "time"))
         events = events.drop_nulls("time")
     if spec.session:
         events = _find_sessions(events, spec.session)
         if events["id"].null_count():
-            refused.append(_refused(events.filter(pl.col("id").is_null()), "no session id", "Content"))
+            refused.append(_refused(block, events.filter(pl.col("id").is_null()), "no session id"))
             events = events.drop_nulls("id")
     none = pl.concat(refused).sort("line") if len(refused) > 1 else refused[0]
     return Block(len(block), events, *distinct_messages(events["Content"], spec.masks), none)
 
 
-def _refused(lines: pl.DataFrame, reason: str, text: str) -> pl.DataFrame:
-    return lines.select("line", reason=pl.lit(reason), text=text)
+def _refused(block: pl.DataFrame, lines: pl.DataFrame, reason: str) -> pl.DataFrame:
+    """`line, reason, text` of some lines of a block, whole as they stand in the log."""
+    return block.join(lines, on="line", how="semi").select("line", reason=pl.lit(reason), text="text")
 
 
 def _wanted_fields(spec: Spec, header: Header) -> tuple[str, ...]:

@@ -70,8 +70,8 @@ def test_a_rejected_line_is_kept_with_its_number_text_and_reason(small_log, tmp_
     rejected = pl.read_csv(tmp_path / "d" / "rejected.csv")
     assert rejected.rows() == [
         (3, "header", 'stack trace, "quoted", at java.io'),
-        (5, "time", "Caused by nothing"),
-        (11, "no session id", "no block is named here"),
+        (5, "time", "at java.io.File line 17 CAUSE: Caused by nothing"),
+        (11, "no session id", "081109 203530 147 INFO dfs.DataNode: no block is named here"),
     ]
     counts = manifest_of(tmp_path / "d")["counts"]
     assert counts["lines"] == counts["lines_in_sequences"] + counts["rejected"]
