@@ -74,12 +74,12 @@ def read_log(spec: Spec, source: LogFile, blocks: Iterable[Block], folder: Path,
 
 
 def in_order(work: Callable[[pl.DataFrame], Block], blocks: Iterable[pl.DataFrame]) -> Iterator[Block]:
-    """`work` on the blocks in two threads, results in order; at most three blocks are in memory."""
+    """`work` on the blocks in two threads, results in order; at most two blocks are in memory."""
     with ThreadPoolExecutor(2) as pool:
         pending: deque[Future[Block]] = deque()
         for block in blocks:
             pending.append(pool.submit(work, block))
-            if len(pending) > 2:
+            if len(pending) > 1:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
