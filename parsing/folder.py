@@ -46,9 +46,11 @@ def refuse_overlap(out: Path, sources: list[Path]) -> None:
 @contextmanager
 def replaced_folder(out: Path) -> Iterator[Path]:
     """A new folder beside `out` that takes its place when the block ends well; on an error `out` stays as it was."""
+    new, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
+    if old.exists() and not out.exists():  # killed between the two renames below
+        old.rename(out)
     if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} exists and is not a data folder; choose another place with --out.")
-    new, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     try:

@@ -251,3 +251,17 @@ def test_a_folder_is_replaced_as_a_whole(small_log, tmp_path):
     parse("hdfs", "--log", log, "--labels", labels, "--out", out)
     assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+def test_what_a_killed_run_left_is_cleared_and_the_old_folder_comes_back(small_log, tmp_path):
+    """A kill can come while the new folder is written, or between the renames that put it in its place."""
+    log, labels = small_log
+    out = tmp_path / "d"
+    parse("hdfs", "--log", log, "--labels", labels, "--out", out)
+    kept = (out / "sequences.parquet").read_bytes()
+    out.rename(tmp_path / ".d.old")
+    (tmp_path / ".d.new").mkdir()
+    (tmp_path / ".d.new" / "sequences.parquet").write_bytes(b"half")
+    assert parse("hdfs", "--log", tmp_path / "gone.log", "--labels", labels, "--out", out) == 2
+    assert (out / "sequences.parquet").read_bytes() == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
