@@ -13,6 +13,7 @@ The steps are the modules of parsing/; what the folder holds is described in dat
 import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from errors import EXIT_CODE, BadInput
 from parsing.assemble import assemble
 from parsing.check import check
 from parsing.download import fetch
-from parsing.folder import CsvFile, refuse_overlap, replaced_folder, write_manifest
+from parsing.folder import CsvFile, describe_sources, refuse_overlap, replaced_folder, write_manifest
 from parsing.on_ray import read_with_ray
 from parsing.options import Job, job_of, read_options
 from parsing.protocols import PROTOCOLS
@@ -57,11 +58,11 @@ def make_folder(folder: Path, job: Job) -> dict:
     options, plan = job.options, job.plan
     about = {"title": f"log keys {options.out.name}", "simulated": False, "spec": None}
     if options.keys:
-        sources = options.keys
-        protocol, counts = write_key_files(folder, sources, plan.split, plan.seed)
+        protocol, counts = write_key_files(folder, options.keys, plan.split, plan.seed)
+        sources = describe_sources(options.keys)
     elif options.key_stream:
-        sources = [options.key_stream]
-        protocol, counts = write_key_stream(folder, sources[0], plan.grouping, plan.split, plan.seed)
+        protocol, counts = write_key_stream(folder, options.key_stream, plan.grouping, plan.split, plan.seed)
+        sources = describe_sources([options.key_stream])
     else:
         sources, protocol, counts = make_from_log(folder, job)
         about = {"title": job.spec.title, "simulated": job.spec.simulated, "spec": asdict(job.spec)}
@@ -72,13 +73,15 @@ def make_folder(folder: Path, job: Job) -> dict:
     return write_manifest(folder, options.out.name, about | {"split": protocol}, sources, counts)
 
 
-def make_from_log(folder: Path, job: Job) -> tuple[list[Path], dict, dict]:
-    """Read, group, mine and write a raw log; returns its source files, the split protocol and the counts."""
+def make_from_log(folder: Path, job: Job) -> tuple[list[dict], dict, dict]:
+    """Read, group, mine and write a raw log; returns its described sources, the split protocol and the counts."""
     log, labels = find_files(folder, job)
     rejected = CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
     blocks = read_with_ray(job.spec, log) if job.options.engine == "ray" else read_here(job.spec, log, job.lines)
     raw = read_log(job.spec, log, blocks, folder / ".events", rejected)
-    protocol, counts = assemble(folder, job.spec, raw, labels, job.plan)
+    with ThreadPoolExecutor(1) as pool:  # hashing keeps the core busy that assembling leaves idle
+        sources = pool.submit(describe_sources, [log.path, *([labels.path] if labels else [])])
+        protocol, counts = assemble(folder, job.spec, raw, labels, job.plan)
     if raw.source.undecodable:
         print(
             f"  {log.path} line {log.first_undecodable:,} is not UTF-8 ({log.undecodable:,} such lines): their bad "
@@ -86,7 +89,7 @@ def make_from_log(folder: Path, job: Job) -> tuple[list[Path], dict, dict]:
         )
     read = {"lines": raw.read_lines, "lines_in_sequences": raw.read_lines - rejected.rows, "rejected": rejected.rows}
     read |= {"undecodable": log.undecodable, "anomalous_lines": raw.anomalous_lines}
-    return [log.path, *([labels.path] if labels else [])], protocol, read | counts
+    return sources.result(), protocol, read | counts
 
 
 def find_files(folder: Path, job: Job) -> tuple[LogFile, LogFile | None]:

@@ -95,15 +95,20 @@ class CsvFile:
             csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def write_manifest(folder: Path, name: str, about: dict, sources: list[Path], counts: dict[str, int]) -> dict:
-    """The last file of a folder; returns its content.
+def describe_sources(sources: list[Path]) -> list[dict]:
+    """Name, size and SHA-256 of each source file, for the manifest."""
+    return [{"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in sources]
+
+
+def write_manifest(folder: Path, name: str, about: dict, sources: list[dict], counts: dict[str, int]) -> dict:
+    """The last file of a folder; returns its content. `sources` are those of `describe_sources`.
 
     Nothing in it depends on the clock, so the same source, options and versions give the same bytes.
     """
     manifest = {
         "name": name,
         **about,
-        "sources": [{"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in sources],
+        "sources": sources,
         "counts": counts,
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("polars", "pyarrow", "drain3", "numpy")},
