@@ -2,7 +2,7 @@
 
 Masking leaves few distinct messages (114 of 222,579 in 2 % of HDFS), so Drain3 sees each of them once, in the order
 of its first line. Drain's answer to a message depends on what it saw before, but a message that it has seen rarely
-changes its state, which is why the partition equals that of Drain3 fed line by line (tests/test_mine.py on the
+changes its state, which is why the partition equals that of Drain3 fed line by line (tests/test_parse.py on the
 sample, benchmarks/parsing.py on any log).
 """
 

@@ -26,7 +26,8 @@ PROTOCOLS = {
     "complete": Protocol(
         Grouping("seconds", 60, 60),
         SplitSettings("random"),
-        "ours: LogGPT's minute without its overlap, so that every line is in exactly one window",
+        "ours: sessions where the log has them, else LogGPT's minute without its overlap, so that every line is in "
+        "exactly one window; LogGPT's split",
     ),
     "loggpt": Protocol(
         Grouping("seconds", 60, 30),
