@@ -4,6 +4,8 @@ PYTHON ?= python3
 DATA   ?= sample
 MODEL  ?= tiny-llama
 SEED   ?= 0
+RECIPE ?=
+KEY_EMBEDDINGS ?=
 SPEC   ?=
 LOG    ?=
 LABELS ?=
@@ -19,10 +21,12 @@ REQUIREMENTS := $(if $(GPU),requirements-gpu.txt,requirements.txt)
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
-	@echo "variables of run, with defaults: DATA=sample MODEL=tiny-llama SEED=0; for a raw log SPEC=hdfs LOG=file LABELS=file"
+	@echo "variables of run, with defaults: DATA=sample MODEL=tiny-llama SEED=0; for a raw log SPEC=hdfs LOG=file LABELS=file;"
+	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 
 run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing; ends with the table of verdicts
 	@$(BIN)/python run.py --data "$(DATA)" --model "$(MODEL)" --seed "$(SEED)" \
+		$(if $(RECIPE),--recipe "$(RECIPE)") $(if $(KEY_EMBEDDINGS),--key-embeddings "$(KEY_EMBEDDINGS)") \
 		$(if $(SPEC),--spec "$(SPEC)") $(if $(LOG),--log "$(LOG)") $(if $(LABELS),--labels "$(LABELS)")
 
 test: $(VENV)/test.stamp ## style check and all tests, offline

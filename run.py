@@ -21,7 +21,8 @@ import parse_logs
 from errors import EXIT_CODE, BadInput
 from evaluation import tables
 from evaluation.show import as_text
-from utils import find_run, read_json, run_folder
+from files import read_json
+from utils import find_run, run_folder
 
 HERE = Path(__file__).resolve().parent
 STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.json"}  # notebook: what it leaves
@@ -62,13 +63,14 @@ def run_notebooks(options: argparse.Namespace) -> int:
     if (folder / "config.json").is_file():
         find_run(options.data, options.model, options.seed)  # refuses results of another version of the data
     parameters = {"DATA": options.data, "MODEL": options.model, "SEED": options.seed}
+    training = {"RECIPE": options.recipe, "KEY_EMBEDDINGS": options.key_embeddings}
     for number, (name, result) in enumerate(STEPS.items(), start=1):
         if (folder / result).is_file() and (folder / f"{name}.ipynb").is_file():
             print(f"[{number}/3] {name}.ipynb: done already, see {(folder / f'{name}.ipynb').as_posix()}")
             continue
         print(f"[{number}/3] {name}.ipynb", flush=True)
         started = time.perf_counter()
-        execute(name, folder / f"{name}.ipynb", parameters)
+        execute(name, folder / f"{name}.ipynb", parameters | (training if name == "train" else {}))
         print(f"[{number}/3] {name}.ipynb took {time.perf_counter() - started:.0f} s", flush=True)
     found = read_json(folder / "metrics.json", "run test.ipynb first.")
     simulated = " (simulated)" if found["data"]["simulated"] else ""
@@ -128,6 +130,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", default="sample", help="folder of data/ (default: sample, simulated)")
     parser.add_argument("--model", default="tiny-llama", help="MODEL of the notebooks (default: tiny-llama)")
     parser.add_argument("--seed", type=int, default=0, help="SEED of the notebooks (default: 0)")
+    parser.add_argument("--recipe", help="RECIPE of train.ipynb: tiny, lora or paper (default: by the model)")
+    parser.add_argument("--key-embeddings", help="KEY_EMBEDDINGS of train.ipynb: template, random or paper")
     parser.add_argument("--spec", help="data set of parse_logs.py, to make the data folder from --log and --labels")
     parser.add_argument("--log", type=Path, help="raw log, plain or .gz")
     parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label")

@@ -3,24 +3,21 @@
 Notebooks come in here and bring one detector from methods/. Importing this file does not import torch.
 """
 
-import json
-import platform
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import polars as pl
 from matplotlib.figure import Figure
 
+from environment import environment, peak_memory_gb, show_environment
 from errors import BadInput
 from evaluation import floors, ledger, plots, report, rules, show, tables, verdicts
 from evaluation.show import show_sentence, show_table
+from files import hash_folder, read_json, write
 
 __all__ = [
     "BadInput", "Data", "Run", "open_data", "open_run", "plots", "report", "rules", "show_environment", "show_gallery",
@@ -28,28 +25,6 @@ __all__ = [
 ]  # fmt: skip
 SPLITS = ("train", "validation", "test")
 LEDGER = Path("results") / "results.csv"
-
-
-def write(path: Path, content: dict | pl.DataFrame) -> None:
-    """Write JSON, CSV or Parquet by the ending of `path`; beside and renamed, so half a file is never left."""
-    beside = path.with_name(f".new-{path.name}")
-    if isinstance(content, dict):
-        beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    elif path.suffix == ".csv":
-        content.write_csv(beside)
-    else:
-        content.write_parquet(beside)
-    beside.replace(path)
-
-
-def read_json(path: Path, remedy: str) -> dict:
-    """The content of a JSON file; raises BadInput with `remedy`, what to do next, if it is missing or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path.as_posix()} does not exist; {remedy}") from error
-    except ValueError as error:
-        raise BadInput(f"{path.as_posix()} is broken ({error}); {remedy}") from error
 
 
 # ---------------------------------------------------------------------------------------------- the data folder
@@ -172,27 +147,55 @@ class Run:
         """Where an interrupted training goes on from."""
         return self.folder / "checkpoints"
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """What scores depend on: the hash of the data and that of the trained model."""
+        return {"data_hash": self.data.manifest["data_hash"], "model_hash": hash_folder(self.model_folder)}
+
+    def fit(self, detector) -> None:
+        """Train `detector` (contract 3) on the data and keep its model, unless the run is trained already."""
+        if self.is_trained:
+            print(f"{self.folder.as_posix()} is trained already; remove that folder to train again.")
+            return
+        curve = detector.fit(self.data.keys("train"), self.data.keys("validation"), self.checkpoints)
+        detector.save(self.model_folder)
+        self.write_training(curve)
+
     def write_training(self, training: pl.DataFrame) -> None:
         """Keep the loss of every epoch, which marks the training as complete; its checkpoints are removed."""
-        write(self.folder / "training.csv", training)
+        peak = pl.lit(peak_memory_gb()).alias("peak_memory_gb")
+        write(self.folder / "training.csv", training.with_columns(peak))
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def write_path(self, path: dict) -> pl.DataFrame:
+        """Keep in environment.json which way the model runs on this machine, and why; returns the whole as a table."""
+        file = self.folder / "environment.json"
+        found = read_json(file, "run train.ipynb again.") | {"model": path}
+        write(file, found)
+        flat = {name: value for name, value in found.items() if not isinstance(value, dict)}
+        rows = [*flat.items(), *((f"model: {name}", str(value)) for name, value in path.items())]
+        return pl.DataFrame(rows, schema=["what", "value"], orient="row")
 
     def plot(self, figure: Figure, name: str) -> None:
         """Show a figure and keep it as figures/<name>.png, labeled with data, model and seed."""
         show.show_plot(figure, self.folder / "figures" / f"{name}.png", self.label)
 
     def scores(self, split: str, score: Callable[[list[list[str]]], pl.DataFrame]) -> pl.DataFrame:
-        """`<split>_scores.parquet`: ids, labels, the scores, what training had seen; `score` is called once."""
-        path = self.folder / f"{split}_scores.parquet"
-        if not path.is_file():
-            sequences = self.data.split(split)
-            started = time.perf_counter()
-            scored = score(sequences["keys"].to_list())
-            seconds = pl.lit((time.perf_counter() - started) / len(scored)).alias("seconds")
-            about = [sequences.select("sequence_id", "label"), scored, self.data.familiarity(split)]
-            whole = pl.concat(about, how="horizontal")
-            write(path, whole.with_columns(seconds))
-        return pl.read_parquet(path)
+        """`<split>_scores.parquet`: ids, labels, the scores, what training had seen.
+
+        `score` is called unless the file is there and was made by this model of these data, by the hashes of both.
+        """
+        path, hashes = self.folder / f"{split}_scores.parquet", self.hashes
+        if path.is_file() and hashes.items() <= pl.read_parquet_metadata(path).items():
+            return pl.read_parquet(path)
+        sequences = self.data.split(split)
+        started = time.perf_counter()
+        scored = score(sequences["keys"].to_list())
+        seconds = pl.lit((time.perf_counter() - started) / max(1, len(scored))).alias("seconds")
+        about = [sequences.select("sequence_id", "label"), scored, self.data.familiarity(split)]
+        whole = pl.concat(about, how="horizontal").with_columns(seconds)
+        write(path, whole, hashes)
+        return whole
 
     def write_decision(self, decision: dict) -> None:
         """Keep the calibrated rules with the hash of the data they belong to."""
@@ -216,7 +219,7 @@ class Run:
         found["data"] |= {name: self.data.manifest[name] for name in ("data_hash", "simulated")}
         found["seconds"] = {"training": self.training["seconds"].max(), "scoring": scores["seconds"].sum()}
         found["peak_memory_gb"] = peak_memory_gb()
-        write(self.folder / "test_scores.parquet", judged)
+        write(self.folder / "test_scores.parquet", judged, self.hashes)
         write(self.folder / "metrics.json", found)
         return judged, found
 
@@ -247,12 +250,13 @@ def start_run(data: str, model: str, seed: int, settings: dict, method: str = "n
     Raises BadInput if it holds a run of another version of the data, or one with other settings.
     """
     opened, folder = open_data(data), run_folder(data, model, seed, method)
-    config = {"data": data, "data_hash": opened.manifest["data_hash"], "method": method, "model": model, "seed": seed}
-    config["settings"] = settings
+    config = {"data": data, "data_hash": opened.manifest["data_hash"], "method": method, "model": short_name(model)}
+    config |= {"seed": seed, "settings": settings}
     if not (folder / "config.json").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / "environment.json", environment())
         write(folder / "config.json", config)
+        return Run(folder, opened, config)
     run = Run(folder, opened, read_json(folder / "config.json", f"remove {folder.as_posix()} to start again."))
     _refuse_other(run, config)
     return run
@@ -277,7 +281,12 @@ def open_run(data: str, model: str, seed: int, method: str = "next_key") -> Run:
 
 def run_folder(data: str, model: str, seed: int, method: str = "next_key") -> Path:
     """results/<data>/<method>-<model>-s<seed>."""
-    return Path("results") / data / f"{method}-{model.replace('/', '--')}-s{seed}"
+    return Path("results") / data / f"{method}-{short_name(model).replace('/', '--')}-s{seed}"
+
+
+def short_name(model: str) -> str:
+    """The name of a model in folders and tables: of a local checkpoint its folder alone, else as it is."""
+    return Path(model).name if Path(model).is_dir() else model
 
 
 def _refuse_other(run: Run, wanted: dict) -> None:
@@ -289,43 +298,7 @@ def _refuse_other(run: Run, wanted: dict) -> None:
             )
 
 
-# ------------------------------------------------------------------------------------- the machine, and the reason
-
-
-def environment() -> dict:
-    """Versions, machine and commit, for environment.json."""
-    import torch  # here and not above: everything else in this file works without it
-
-    cuda = torch.cuda.is_available()
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name() if cuda else f"cpu, {torch.get_num_threads()} threads",
-        "commit": _git("rev-parse", "--short", "HEAD") + (" with changes" if changed else ""),
-        "packages": {
-            name: _version(name) for name in ("torch", "transformers", "trl", "datasets", "unsloth", "polars")
-        },
-    }
-
-
-def show_environment() -> None:
-    """Two lines for a bug report."""
-    found = environment()
-    print(f"python {found['python']} on {found['system']}, {found['device']}")
-    print(", ".join(f"{name} {number}" for name, number in found["packages"].items()))
-
-
-def peak_memory_gb() -> float:
-    """The most memory this process has held, in GB (1e9 bytes)."""
-    if sys.platform == "win32":
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset / 1e9
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+# ---------------------------------------------------------------------------------------------------- the reason
 
 
 def show_gallery(run: Run, judged: pl.DataFrame, rule: str, next_keys: Callable[[list[str]], pl.DataFrame]) -> None:
@@ -343,19 +316,3 @@ def show_gallery(run: Run, judged: pl.DataFrame, rule: str, next_keys: Callable[
             expected = [f"{run.data.templates.get(key) or key} ({share:.0%})" for key, share in choices.iter_rows()]
             html, text = report.describe_sequence(row, events, expected, opened=number == 0)
             show.show_html(html, text)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _git(*arguments: str) -> str:
-    """Output of git about this file's folder; "unknown" outside a checkout."""
-    try:
-        ran = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent, check=True)
-        return ran.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

@@ -56,6 +56,8 @@ def training_summary(training: pl.DataFrame, max_epochs: int) -> pl.DataFrame:
             "validation loss, nats a key": best["validation_loss"],
             "training loss there": best["training_loss"],
             "seconds": training["seconds"].max(),
+            "training tokens a second": training["tokens_per_second"].mean(),
+            "peak memory, GB": training["peak_memory_gb"].max(),
         }
     )
 

@@ -1,13 +1,15 @@
 """Token ids as padded batches, for training and for scoring alike."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from methods.next_key.vocabulary import PAD
 
+Item = TypeVar("Item")
 IGNORED = -100  # PyTorch's label for a position that does not count
 
 
@@ -35,11 +37,11 @@ def chunk(sequence: int, ids: list[int], context: int) -> list[Chunk]:
     return chunks
 
 
-def batches_by_length(chunks: list[Chunk], token_budget: int) -> Iterator[list[Chunk]]:
-    """Batches of chunks of similar length, each at most `token_budget` tokens after padding (but never empty)."""
-    batch: list[Chunk] = []
-    for item in sorted(chunks, key=lambda item: (len(item.ids), item.sequence, item.start)):
-        if batch and len(item.ids) * (len(batch) + 1) > token_budget:
+def batches_by_length(items: list[Item], length: Callable[[Item], int], token_budget: int) -> Iterator[list[Item]]:
+    """Batches of items of similar length, each at most `token_budget` tokens after padding (but never empty)."""
+    batch: list[Item] = []
+    for item in sorted(items, key=length):
+        if batch and length(item) * (len(batch) + 1) > token_budget:
             yield batch
             batch = []
         batch.append(item)

@@ -1,6 +1,6 @@
 """How likely each true next key was: rank, tail probability and log-probability, one function for every split."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from methods.next_key.batches import IGNORED, Chunk, batches_by_length, chunk, pad
+from methods.next_key import shards
+from methods.next_key.batches import Chunk, batches_by_length, chunk, pad
+from methods.next_key.memory import halve_on_failure, scoring_tokens
+from methods.next_key.prefixes import Pack, pack_rows, packs
 from methods.next_key.vocabulary import FIRST_CHOICE, UNSEEN, Vocabulary
-
-TOKEN_BUDGET = 16_384  # tokens of one scoring batch; more is no faster on two CPU cores
 
 SCORE_SCHEMA = {
     "length": pl.Int32,
@@ -24,6 +25,7 @@ SCORE_SCHEMA = {
     "event_tail_probabilities": pl.List(pl.Float32),
     "event_log_probabilities": pl.List(pl.Float32),
 }
+SHARING_PAYS = 1.5  # tokens of the chunks for one node of their trees; below it plain batches are faster
 
 
 def choice_log_probabilities(logits: Tensor) -> Tensor:
@@ -50,6 +52,12 @@ def judge(log_probabilities: Tensor, targets: Tensor, unseen_rank: int) -> tuple
     )
 
 
+def forward(model: PreTrainedModel, tensors: dict[str, Tensor]) -> Tensor:
+    """Logits (rows, length, tokens) of a padded batch; its labels, if any, are not shown to the model."""
+    shown = {name: tensor.to(model.device) for name, tensor in tensors.items() if name != "labels"}
+    return model(**shown, use_cache=False).logits
+
+
 @dataclass(frozen=True)
 class Judged:
     """Flat arrays over the targets of all sequences (their keys, then their end); sequence i owns `slice_of(i)`."""
@@ -65,28 +73,105 @@ class Judged:
 
 @torch.inference_mode()
 def judge_all(model: PreTrainedModel, encoded: list[list[int]], unseen_rank: int, context: int) -> Judged:
-    """One teacher-forced pass over token ids `begin, keys, end`; sequences beyond the context in overlapping chunks."""
+    """One teacher-forced pass over token ids `begin, keys, end`; sequences beyond the context in overlapping chunks.
+
+    Under a launcher of several processes each one scores its share, and all get the whole.
+    """
     model.eval()
+    own = [encoded[number] for number in shards.own_share(len(encoded))]
+    scored = _judge_own(model, own, unseen_rank, context)
+    flat = (scored.ranks, scored.tail_probabilities, scored.log_probabilities)
+    parts = shards.gather([tuple(values[scored.slice_of(i)] for values in flat) for i in range(len(own))])
     ends = np.cumsum([len(ids) - 1 for ids in encoded])
-    judged = Judged(*(np.zeros(ends[-1], kind) for kind in (np.int32, np.float32, np.float32)), ends)
+    return Judged(*(np.concatenate(values) for values in zip(*parts, strict=True)), ends)
+
+
+def _judge_own(model: PreTrainedModel, encoded: list[list[int]], unseen_rank: int, context: int) -> Judged:
+    ends = np.cumsum([len(ids) - 1 for ids in encoded])
+    size = sum(len(ids) - 1 for ids in encoded)
+    judged = Judged(*(np.zeros(size, kind) for kind in (np.int32, np.float32, np.float32)), ends)
     chunks = [part for number, ids in enumerate(encoded) for part in chunk(number, ids, context)]
-    for batch in batches_by_length(chunks, TOKEN_BUDGET):
-        tensors = {name: tensor.to(model.device) for name, tensor in pad(batch).items()}
-        targets = tensors.pop("labels")[:, 1:]
-        logits = model(**tensors, use_cache=False).logits[:, :-1]
-        counted = targets != IGNORED
-        places = np.concatenate([_places(part, judged.slice_of(part.sequence).start) for part in batch])
-        values = judge(choice_log_probabilities(logits[counted]), targets[counted], unseen_rank)
-        for flat, value in zip(
-            (judged.ranks, judged.tail_probabilities, judged.log_probabilities), values, strict=True
-        ):
-            flat[places] = value.cpu().numpy()
+    flat = (judged.ranks, judged.tail_probabilities, judged.log_probabilities)
+    for part, values in _judged_chunks(model, chunks, unseen_rank):
+        begin = judged.slice_of(part.sequence).start + part.start
+        for whole, some in zip(flat, values, strict=True):
+            whole[begin + part.first_target - 1 : begin + len(part.ids) - 1] = some[part.first_target - 1 :]
     return judged
 
 
-def _places(part: Chunk, first: int) -> np.ndarray:
-    """Where in the flat arrays the counted targets of a chunk go, if its sequence begins at `first`."""
-    return np.arange(first + part.start + part.first_target - 1, first + part.start + len(part.ids) - 1)
+Values = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _judged_chunks(model: PreTrainedModel, chunks: list[Chunk], unseen_rank: int) -> Iterator[tuple[Chunk, Values]]:
+    """Every chunk with the judgement of each of its tokens but the first."""
+    trees = list(packs(chunks))
+    inner = sum(len(pack.inner) for pack in trees)
+    shared = sum(len(item.ids) - 1 for item in chunks) > SHARING_PAYS * inner and shares_prefixes(model, trees)
+    judge_some = _judge_packs if shared else _judge_batch
+    budget = scoring_tokens(model)
+    length = (lambda pack: len(pack.inner)) if shared else (lambda item: len(item.ids))
+    for piece in batches_by_length(trees if shared else chunks, length, budget):
+        yield from halve_on_failure(lambda some: judge_some(model, some, unseen_rank), piece)
+
+
+def _judge_batch(model: PreTrainedModel, batch: list[Chunk], unseen_rank: int) -> list[tuple[Chunk, Values]]:
+    tensors = pad(batch)
+    logits = forward(model, tensors)[:, :-1]
+    lengths = [len(item.ids) - 1 for item in batch]
+    counted = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    targets = tensors["input_ids"][:, 1:][counted].to(logits.device)
+    values = _to_numpy(judge(choice_log_probabilities(logits[counted.to(logits.device)]), targets, unseen_rank))
+    stops = np.cumsum(lengths)
+    return [
+        (item, tuple(flat[stop - length : stop] for flat in values))
+        for item, length, stop in zip(batch, lengths, stops, strict=True)
+    ]
+
+
+def _judge_packs(model: PreTrainedModel, batch: list[Pack], unseen_rank: int) -> list[tuple[Chunk, Values]]:
+    logits = forward(model, pack_rows(batch))
+    found = []
+    for row, pack in zip(logits, batch, strict=True):
+        inner = pack.inner
+        log_probabilities = choice_log_probabilities(row[: len(inner)])
+        children = np.flatnonzero(pack.parents >= 0)
+        parents = torch.from_numpy(np.searchsorted(inner, pack.parents[children])).to(row.device)
+        targets = torch.from_numpy(pack.tokens[children]).to(row.device)
+        values = _to_numpy(judge(log_probabilities[parents], targets, unseen_rank))
+        place = np.zeros(len(pack.tokens), int)
+        place[children] = np.arange(len(children))
+        found += [
+            (item, tuple(flat[place[path[1:]]] for flat in values))
+            for item, path in zip(pack.chunks, pack.paths, strict=True)
+        ]
+    return found
+
+
+def _to_numpy(values: tuple[Tensor, Tensor, Tensor]) -> Values:
+    return tuple(value.cpu().numpy() for value in values)
+
+
+def shares_prefixes(model: PreTrainedModel, trees: list[Pack]) -> bool:
+    """Whether tree attention gives this model's own answers, tried on the pack with the longest chunk.
+
+    Models with recurrent or convolutional layers, or windows shorter than a chunk, do not follow such a mask, nor does
+    Unsloth's own attention code, which marks its models; they are scored in plain batches.
+    """
+    if "unsloth_version" in model.config.to_dict():
+        return False
+    longest = max(trees, key=lambda pack: pack.depths.max())
+    exact = model.dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
+    try:
+        as_tree = dict(_by_chunk(_judge_packs(model, [longest], 0)))
+    except (RuntimeError, TypeError, ValueError):
+        return False
+    alone = dict(_by_chunk(_judge_batch(model, longest.chunks, 0)))
+    return all(np.allclose(as_tree[key], alone[key], atol=1e-3 if exact else 0.3) for key in alone)
+
+
+def _by_chunk(found: list[tuple[Chunk, Values]]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    for item, (_, _, log_probabilities) in found:
+        yield (item.sequence, item.start), log_probabilities
 
 
 def score_sequences(

@@ -8,7 +8,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
@@ -20,22 +19,15 @@ from torch.nn.functional import nll_loss
 from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from errors import BadInput
+from methods.next_key import shards
+from methods.next_key.adapter import to_full_precision
 from methods.next_key.batches import IGNORED, Chunk, chunk, pad
+from methods.next_key.machine import Plan
+from methods.next_key.memory import Load
+from methods.next_key.recipes import TrainingSettings
 from methods.next_key.scoring import choice_log_probabilities, judge_all
-from methods.next_key.vocabulary import FIRST_CHOICE, Vocabulary
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """For the tiny models: our choice, by validation loss on 2 % of HDFS (benchmarks/README.md)."""
-
-    context: int = 512  # tokens, LogGPT's longest window; longer sequences are learned in overlapping chunks
-    batch_size: int = 32  # distinct sequences
-    heaviest: int = 16  # a sequence with a larger count is spread over several batches, its count in equal parts
-    learning_rate: float = 2e-3
-    warmup_share: float = 0.05
-    max_epochs: int = 16
-    patience: int = 3  # epochs without a better validation loss
+from methods.next_key.vocabulary import BEGIN, END, FIRST_CHOICE, Vocabulary
 
 
 def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -51,13 +43,17 @@ def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def weighted_rows(vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], settings: TrainingSettings) -> list[dict]:
-    """Chunks of the distinct sequences; the weights of one sequence add up to its count."""
+    """Chunks of the distinct sequences; the weights of one sequence add up to its count.
+
+    Rows of weight 0 fill the last step up, so that every process has a share of every step and none counts twice.
+    """
     rows = []
     for number, (keys, count) in enumerate(Counter(map(tuple, sequences)).items()):
         parts = ceil(count / settings.heaviest)
         for piece in chunk(number, vocabulary.encode(keys), settings.context):
             rows += [vars(piece) | {"weight": count / parts}] * parts
-    return rows
+    missing = -len(rows) % settings.batch_size
+    return rows + [{"sequence": -1, "ids": [BEGIN, END], "start": 0, "first_target": 1, "weight": 0.0}] * missing
 
 
 def collate(rows: list[dict]) -> dict[str, Tensor]:
@@ -81,31 +77,39 @@ def mean_validation_loss(
 class WeightedTrainer(SFTTrainer):
     """SFTTrainer whose loss counts each sequence by its weight and whose evaluation is the scoring code itself.
 
-    The loss of a batch is divided by the mean weighted size of a batch, not by its own, so that the gradients of an
-    epoch add up to that of all the copies.
+    The loss of a step is divided by the mean weighted size of a step, not by its own, so that the gradients of an
+    epoch add up to that of all the copies, however the step is cut up into parts and spread over processes.
     """
 
-    def __init__(self, *args, mean_batch_keys: float, validation_loss, started: float, **kwargs) -> None:
+    def __init__(self, *args, mean_step_keys: float, validation_loss, started: float, tokens: int, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.mean_batch_keys, self.validation_loss, self.started = mean_batch_keys, validation_loss, started
+        self.mean_step_keys, self.validation_loss = mean_step_keys, validation_loss
+        self.started, self.epoch_started, self.tokens = started, time.perf_counter(), tokens
+        self.model_accepts_loss_kwargs = False  # the Trainer divides by the parts of a step, as compute_loss expects
+        to_full_precision(self.model)  # TRL casts what is trained on a 4-bit base to bf16, which some cards lack
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The loss in nats a key; the evaluation below never asks for the outputs."""
         labels, weights = inputs.pop("labels"), inputs.pop("weights")
         logits = model(**inputs, use_cache=False).logits
-        return weighted_loss(logits, labels, weights) / self.mean_batch_keys
+        parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes  # averaged over both
+        return weighted_loss(logits, labels, weights) * parts / self.mean_step_keys
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
         """Validation loss by the function that scores the test; prints one line an epoch."""
-        metrics = {"eval_loss": self.validation_loss(self.model), "seconds": time.perf_counter() - self.started}
+        trained = time.perf_counter() - self.epoch_started
+        metrics = {"eval_loss": self.validation_loss(self.model), "tokens_per_second": self.tokens / trained}
+        metrics["seconds"] = time.perf_counter() - self.started
         self.log(dict(metrics))
         training = next(row["loss"] for row in reversed(self.state.log_history) if "loss" in row)
-        print(
-            f"epoch {self.state.epoch:>4.0f}   training loss {training:.4f}   "
-            f"validation loss {metrics['eval_loss']:.4f}   {metrics['seconds']:5.0f} s",
-            flush=True,
-        )
+        if self.is_world_process_zero():
+            print(
+                f"epoch {self.state.epoch:>4.0f}   training loss {training:.4f}   "
+                f"validation loss {metrics['eval_loss']:.4f}   {metrics['seconds']:5.0f} s",
+                flush=True,
+            )
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.epoch_started = time.perf_counter()
         return metrics
 
 
@@ -115,39 +119,46 @@ def train(
     sequences: Sequence[Sequence[str]],
     validation: Sequence[Sequence[str]],
     settings: TrainingSettings,
+    plan: Plan,
+    load: Load,
     seed: int,
     checkpoints: Path,
 ) -> list[dict]:
     """Train `model` in place, the epoch of lowest validation loss kept; returns one row an epoch, 0 = untrained.
 
-    Rows: `epoch, training_loss, validation_loss` (nats a key) and `seconds` since the start. An interrupted training
-    goes on from the last whole epoch in `checkpoints`, to the same end as one that ran through.
+    Rows: `epoch, training_loss, validation_loss` (nats a key), `seconds` since the start and `tokens_per_second` of
+    the epoch's training steps, padding not counted. An interrupted training goes on from the last whole epoch in
+    `checkpoints`, to the same end as one that ran through; raises BadInput if they are those of another vocabulary.
     """
     rows = weighted_rows(vocabulary, sequences, settings)
     keys = sum(row["weight"] * (len(row["ids"]) - row["first_target"]) for row in rows)
     last, spent = last_checkpoint(checkpoints)
     if last:
+        _refuse_other_vocabulary(last, vocabulary)
         print(f"resuming an interrupted training from {last.name}", flush=True)
 
     def validation_loss(current: PreTrainedModel) -> float:
-        return mean_validation_loss(current, vocabulary, validation, settings.context)
+        with plan.arithmetic():
+            return mean_validation_loss(current, vocabulary, validation, settings.context)
 
+    untrained = {"epoch": 0, "training_loss": None, "validation_loss": validation_loss(model), "seconds": 0.0}
     trainer = WeightedTrainer(
         model=model,
-        args=trainer_arguments(settings, seed, checkpoints),
+        args=trainer_arguments(settings, plan, load, seed, checkpoints),
         train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(rows[:1]),  # never read: evaluate() scores `validation` itself
         processing_class=vocabulary.tokenizer(),
         data_collator=collate,
         callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
-        mean_batch_keys=keys / (len(rows) / settings.batch_size),
+        mean_step_keys=keys / (len(rows) / settings.batch_size),
         validation_loss=validation_loss,
         started=time.perf_counter() - spent,
+        tokens=sum(len(row["ids"]) for row in rows),
     )
     trainer.remove_callback(PrinterCallback)
-    untrained = {"epoch": 0, "training_loss": None, "validation_loss": validation_loss(model), "seconds": 0.0}
     trainer.train(resume_from_checkpoint=last and str(last))
-    return [untrained, *history(trainer.state.log_history)]
+    shards.wait_for_all()  # the best checkpoint is loaded everywhere, so that the first process may remove it
+    return [untrained | {"tokens_per_second": None}, *history(trainer.state.log_history)]
 
 
 def last_checkpoint(checkpoints: Path) -> tuple[Path | None, float]:
@@ -162,13 +173,22 @@ def last_checkpoint(checkpoints: Path) -> tuple[Path | None, float]:
     return whole[-1].parent, max(row.get("seconds", 0.0) for row in log)
 
 
-def trainer_arguments(settings: TrainingSettings, seed: int, checkpoints: Path) -> SFTConfig:
-    """fp32 everywhere: a tiny model gains nothing from bf16, and its scores stay comparable between machines."""
-    cuda = torch.cuda.is_available()
+def _refuse_other_vocabulary(checkpoint: Path, vocabulary: Vocabulary) -> None:
+    if Vocabulary.load(checkpoint).keys != vocabulary.keys:
+        raise BadInput(
+            f"{checkpoint.as_posix()} was trained on the keys of another data set; remove "
+            f"{checkpoint.parent.as_posix()} to train from the start."
+        )
+
+
+def trainer_arguments(settings: TrainingSettings, plan: Plan, load: Load, seed: int, checkpoints: Path) -> SFTConfig:
+    """The trainer's settings for this machine."""
+    cuda = plan.device.startswith("cuda")
     return SFTConfig(
         output_dir=str(checkpoints),
         num_train_epochs=settings.max_epochs,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=load.micro_batch,
+        gradient_accumulation_steps=load.accumulation,
         learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup_share,
         eval_strategy="epoch",
@@ -181,15 +201,19 @@ def trainer_arguments(settings: TrainingSettings, seed: int, checkpoints: Path) 
         restore_callback_states_from_checkpoint=True,  # else a resumed training forgets its patience
         max_length=settings.context,
         loss_type="nll",
-        bf16=False,
-        use_cpu=not cuda,
-        gradient_checkpointing=False,
+        bf16=plan.dtype == "bfloat16",
+        fp16=plan.dtype == "float16",
+        use_cpu=plan.device == "cpu",
+        gradient_checkpointing=load.checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if load.checkpointing else None,
         dataloader_pin_memory=cuda,
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         report_to="none",
         disable_tqdm=True,
         seed=seed,
+        data_seed=seed,  # the order of the rows is then the same for every number of processes
+        ddp_find_unused_parameters=False,
     )
 
 
@@ -202,6 +226,7 @@ def history(log: list[dict]) -> list[dict]:
             "training_loss": losses[row["epoch"]],
             "validation_loss": row["eval_loss"],
             "seconds": row["seconds"],
+            "tokens_per_second": row["tokens_per_second"],
         }
         for row in log
         if "eval_loss" in row

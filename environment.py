@@ -1,0 +1,62 @@
+"""The machine and the versions that a run was made with, for environment.json and for a bug report."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "unsloth", "bitsandbytes", "polars")
+
+
+def environment() -> dict:
+    """Versions, machine and commit, for environment.json."""
+    import torch  # here and not above: everything else in this file works without it
+
+    cuda = torch.cuda.is_available()
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name() if cuda else f"cpu, {torch.get_num_threads()} threads",
+        "commit": _git("rev-parse", "--short", "HEAD") + (" with changes" if changed else ""),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def show_environment() -> None:
+    """Two lines for a bug report."""
+    found = environment()
+    print(f"python {found['python']} on {found['system']}, {found['device']}")
+    print(", ".join(f"{name} {number}" for name, number in found["packages"].items()))
+
+
+def peak_memory_gb() -> float:
+    """The most memory in GB (1e9 bytes) that this process has held: of its CUDA device if it has one, else its own."""
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 1e9
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _git(*arguments: str) -> str:
+    """Output of git about this file's folder; "unknown" outside a checkout."""
+    try:
+        ran = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent, check=True)
+        return ran.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

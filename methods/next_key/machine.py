@@ -1,0 +1,135 @@
+"""What this machine offers a model: a device, a number format, and whether Unsloth works. Imported before transformers.
+
+Unsloth rewrites transformers, trl and peft while it is imported, so it must come first; without a GPU its import
+fails, so it comes only behind a check.
+"""
+
+import importlib.util
+import os
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+
+import psutil
+import torch
+
+GIB = 2**30
+UNSLOTH, TRANSFORMERS, SMALL = "Unsloth", "Transformers + PEFT", "Transformers, the whole model trained"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one model runs here, and why; stands in the environment table of a run."""
+
+    path: str
+    device: str
+    dtype: str
+    four_bit: bool
+    why: str
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The format of the frozen weights and of the arithmetic; trained weights are always fp32."""
+        return getattr(torch, self.dtype)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether forward passes run under autocast: the frozen weights have 16 bits, the trained ones 32."""
+        return self.dtype != "float32"
+
+    @property
+    def tolerance(self) -> float:
+        """How far log-probabilities in nats may lie apart between two orders of the same sums."""
+        return 0.3 if self.is_mixed else 1e-4
+
+    def arithmetic(self) -> AbstractContextManager:
+        """For forward passes outside the trainer, which has an autocast of its own."""
+        kind = self.device.partition(":")[0]
+        return torch.autocast(kind, self.torch_dtype, enabled=self.is_mixed)
+
+    def in_four_bits(self) -> "Plan":
+        """The same plan with the frozen weights in 4 bits."""
+        return replace(self, four_bit=True, why=f"{self.why}; 4 bits because nothing larger fitted")
+
+    def describe(self) -> dict[str, str | bool]:
+        """The fields, for environment.json."""
+        return asdict(self)
+
+
+def import_unsloth() -> str:
+    """Import Unsloth if it can work here; returns "" if it did, else why not. `NEXT_KEY_UNSLOTH=0` leaves it out.
+
+    It returns logits only where `UNSLOTH_RETURN_LOGITS` is set first; without them there is nothing to rank.
+    """
+    if importlib.util.find_spec("unsloth") is None:
+        return "Unsloth is not installed"
+    if os.environ.get("NEXT_KEY_UNSLOTH") == "0":
+        return "Unsloth was switched off by NEXT_KEY_UNSLOTH=0"
+    if not torch.cuda.is_available():
+        return "Unsloth is installed, but there is no CUDA device for it"
+    os.environ["UNSLOTH_RETURN_LOGITS"] = "1"
+    try:
+        import unsloth  # noqa: F401
+    except (ImportError, NotImplementedError, RuntimeError) as error:
+        return f"Unsloth cannot be imported ({str(error).splitlines()[0]})"
+    return ""
+
+
+WHY_NOT_UNSLOTH = import_unsloth()
+
+
+def current_device() -> str:
+    """`cuda:N` (N by the launcher, else 0), `mps` or `cpu`."""
+    if torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def free_memory(device: str) -> int:
+    """Bytes that can still be taken on `device`."""
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def small_plan() -> Plan:
+    """For the models made from a config: fp32, so that their scores stay comparable between machines."""
+    return Plan(SMALL, current_device(), "float32", False, "a model of this size gains nothing from 16 bits")
+
+
+def merging_plan() -> Plan:
+    """For adding an adapter into its checkpoint for good: in fp32, where the most memory is."""
+    return Plan(TRANSFORMERS, "cpu", "float32", False, "merged weights are rounded once, when they are used")
+
+
+def choose_plan(parameters: int, already_four_bit: bool) -> Plan:
+    """How a pretrained model of `parameters` weights runs here; `already_four_bit` if its files hold 4-bit weights."""
+    device = current_device()
+    dtype, reasons = _precision(device)
+    four_bit = already_four_bit
+    if already_four_bit:
+        reasons.append("the checkpoint itself is 4-bit")
+    elif device.startswith("cuda"):
+        four_bit, reason = _needs_four_bit(2 * parameters, free_memory(device))
+        reasons.append(reason)
+    path = TRANSFORMERS if WHY_NOT_UNSLOTH else UNSLOTH
+    reasons += [WHY_NOT_UNSLOTH] if WHY_NOT_UNSLOTH else []
+    return Plan(path, device, dtype, four_bit, "; ".join(reasons))
+
+
+def _precision(device: str) -> tuple[str, list[str]]:
+    if not device.startswith("cuda"):
+        return "float32", [f"16 bits are slower and less exact than 32 on {device}"]
+    name = torch.cuda.get_device_name(device)
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bfloat16", [f"{name} computes in bf16"]
+    return "float16", [f"{name} has no bf16, so fp16 with a loss scaler"]
+
+
+def _needs_four_bit(bytes_in_16_bit: int, free: int) -> tuple[bool, str]:
+    """4-bit if the 16-bit weights would take over 40 % of the free memory: the rest is for activations."""
+    sizes = f"the weights take {bytes_in_16_bit / GIB:.1f} GiB in 16 bits, {free / GIB:.1f} GiB are free"
+    if bytes_in_16_bit <= 0.4 * free:
+        return False, sizes
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return False, f"{sizes}; 4 bits would need bitsandbytes, which is not installed"
+    return True, f"{sizes}, so 4 bits"
