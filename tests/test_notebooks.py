@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,36 @@ def test_every_used_name_of_the_shared_modules_exists(name):
 
 def test_the_setup_cell_is_the_same_in_all_three():
     assert len({code_cells(name)[0].source for name in NAMES}) == 1
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="there is no repository to fetch from")
+def test_the_first_cell_fetches_the_repository_on_a_hosted_runtime_and_only_there(tmp_path, monkeypatch):
+    """Opened from the hub there is a notebook and nothing else: no utils.py, no requirements file."""
+    source = re.sub(r'REPOSITORY = ".*?"', f'REPOSITORY = "{ROOT.as_uri()}"', code_cells("train")[0].source)
+    script = (
+        "import sys\n"
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "shell.register_magic_function(lambda line: print('pip', line), magic_name='pip')\n"
+        "if sys.argv[1] == 'hosted':\n"
+        "    sys.path.append('hosted')\n"
+        "    import google.colab\n"
+        "sys.path.insert(0, '')\n"
+        "ran = shell.run_cell(open('cell.py').read())\n"
+        "sys.exit(0 if ran.success else 1)\n"
+    )
+    (tmp_path / "hosted" / "google" / "colab").mkdir(parents=True)
+    (tmp_path / "hosted" / "google" / "colab" / "__init__.py").touch()
+    (tmp_path / "cell.py").write_text(source)
+    (tmp_path / "job.py").write_text(script)
+    environment = os.environ | {"PYTHONPATH": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    for runtime, works in (("hosted", True), ("local", False)):
+        shutil.rmtree(tmp_path / "log-sequences", ignore_errors=True)
+        command = [sys.executable, "job.py", runtime]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert (done.returncode == 0) is works, done.stdout + done.stderr
+        assert any(line.startswith("pip install") for line in done.stdout.splitlines()) is works
+        assert (tmp_path / "log-sequences" / "utils.py").is_file() is works
 
 
 def test_one_cell_of_parameters_the_same_three_and_no_k_typed_by_hand():

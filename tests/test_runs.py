@@ -114,6 +114,48 @@ def test_scores_are_made_once(workspace):
     assert first.equals(second)
 
 
+def test_scores_of_another_model_or_other_data_are_made_again(workspace):
+    """Scores that outlive the model they came from would be figures of nothing."""
+    run, calls = trained(), []
+
+    def counted(sequences):
+        calls.append(len(sequences))
+        return fake_score(sequences)
+
+    run.scores("test", counted)
+    (run.model_folder / "next_key.json").write_text("{}")
+    run.scores("test", counted)
+    assert len(calls) == 2
+    run.judge(run.scores("test", counted), rules.calibrate(run.scores("validation", counted), 20, 0.05))
+    run.scores("test", counted)
+    assert len(calls) == 3, "the verdicts lost what the scores belong to"
+    change_data_hash(workspace / "data" / "sample")
+    utils.Run(run.folder, utils.open_data("sample"), run.config).scores("test", counted)
+    assert len(calls) == 4
+
+
+def test_only_the_first_process_of_a_launcher_writes(workspace, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    run = utils.start_run("sample", "tiny-llama", 0, SETTINGS)
+    assert not (run.folder / "config.json").exists()
+    assert run.config["settings"] == SETTINGS
+
+
+def test_the_way_a_model_takes_stands_in_the_environment(workspace):
+    run = trained()
+    table = run.write_path({"path": "Transformers + PEFT", "dtype": "float32", "why": "no GPU"})
+    assert {"model: path", "model: why", "device"} <= set(table["what"])
+    assert json.loads((run.folder / "environment.json").read_text())["model"]["why"] == "no GPU"
+
+
+def test_a_local_model_goes_by_the_name_of_its_folder(workspace):
+    """A whole path in a folder name or a table would name the machine, and could not be opened elsewhere."""
+    (workspace / "models" / "mine").mkdir(parents=True)
+    run = utils.start_run("sample", str(workspace / "models" / "mine"), 0, SETTINGS)
+    assert run.folder.as_posix() == "results/sample/next_key-mine-s0"
+    assert run.config["model"] == "mine"
+
+
 def judged_run(workspace) -> tuple[utils.Run, dict, dict]:
     run = trained()
     decision = rules.calibrate(run.scores("validation", fake_score), 20, 0.05)
