@@ -71,7 +71,7 @@ def test_the_ladder_halves_then_checkpoints_then_quantizes(monkeypatch):
     while (step := lighter(load, plan)) is not None:
         load, what = step
         steps.append((load.micro_batch, load.accumulation, load.checkpointing, load.four_bit, what.split()[0]))
-        plan = plan.in_four_bits() if load.four_bit else plan
+        plan = plan.in_four_bits("it must") if load.four_bit else plan
     assert steps == [
         (2, 2, False, False, "2"),
         (1, 4, False, False, "1"),

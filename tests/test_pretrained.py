@@ -75,11 +75,13 @@ def test_a_merged_model_is_a_plain_one_with_the_keys_as_its_vocabulary(family, c
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-@pytest.mark.parametrize("key_embeddings", ["template", "random", "paper"])
+@pytest.mark.parametrize(
+    ("family", "key_embeddings"), [*((name, "template") for name in FAMILIES), ("llama", "random"), ("llama", "paper")]
+)
 def test_an_interrupted_lora_training_resumes_to_the_same_model(
-    key_embeddings, tied, checkpoint, tmp_path, monkeypatch
+    family, key_embeddings, tied, checkpoint, tmp_path, monkeypatch
 ):
-    whole = fitted(checkpoint("llama", tied), tmp_path / "whole", key_embeddings)
+    whole = fitted(checkpoint(family, tied), tmp_path / "whole", key_embeddings)
     original_evaluate, calls = training.WeightedTrainer.evaluate, []
 
     def killed_in_the_second_epoch(self, *arguments, **options):
@@ -90,9 +92,9 @@ def test_an_interrupted_lora_training_resumes_to_the_same_model(
 
     monkeypatch.setattr(training.WeightedTrainer, "evaluate", killed_in_the_second_epoch)
     with pytest.raises(_Killed):
-        fitted(checkpoint("llama", tied), tmp_path / "cut", key_embeddings)
+        fitted(checkpoint(family, tied), tmp_path / "cut", key_embeddings)
     monkeypatch.undo()
-    resumed = fitted(checkpoint("llama", tied), tmp_path / "cut", key_embeddings)
+    resumed = fitted(checkpoint(family, tied), tmp_path / "cut", key_embeddings)
     assert score_gap(whole.score(SEQUENCES), resumed.score(SEQUENCES)) < 1e-4
 
 

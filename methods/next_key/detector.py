@@ -54,6 +54,7 @@ class NextKey:
         self.templates = {key: text for key, text in (templates or {}).items() if text}
         self.key_embeddings = self._key_embeddings(key_embeddings)
         self.revision: str | None = None
+        self.four_bit = False
 
     def _key_embeddings(self, wanted: str | None) -> str:
         if self.checkpoint is None:
@@ -76,7 +77,11 @@ class NextKey:
     @cached_property
     def plan(self) -> Plan:
         """Which path this model takes on this machine, in which number format, and why."""
-        return backbone.plan_for(self.checkpoint) if self.checkpoint else small_plan()
+        if self.checkpoint is None:
+            return small_plan()
+        plan = backbone.plan_for(self.checkpoint)
+        as_trained = self.four_bit and not plan.four_bit and plan.device.startswith("cuda")
+        return plan.in_four_bits("it was trained so") if as_trained else plan
 
     # ------------------------------------------------------------------------------------------------------ learning
 
@@ -121,7 +126,8 @@ class NextKey:
 
         def attempt(load: Load) -> list[dict]:
             if load is not first:
-                self.plan = self.plan.in_four_bits() if load.four_bit and not self.plan.four_bit else self.plan
+                if load.four_bit and not self.plan.four_bit:
+                    self.plan = self.plan.in_four_bits("nothing larger fitted")
                 self.prepare(train_sequences, load.checkpointing)
             data = (self.model, self.vocabulary, train_sequences, validation)
             return train(*data, self.settings, self.plan, load, self.seed, Path(checkpoints))
@@ -231,6 +237,7 @@ class NextKey:
         detector.folder, detector.vocabulary = folder, Vocabulary.load(folder)
         detector.name, detector.seed, detector.whole = about["model"], about["seed"], about["whole"]
         detector.checkpoint, detector.revision = about["checkpoint"], about["revision"]
+        detector.four_bit = about["plan"]["four_bit"]
         detector.key_embeddings, detector.templates = about["key_embeddings"], {}
         detector.settings = TrainingSettings(**about["settings"])
         if train_sequences is not None and Vocabulary.of(train_sequences).keys != detector.vocabulary.keys:

@@ -46,9 +46,9 @@ class Plan:
         kind = self.device.partition(":")[0]
         return torch.autocast(kind, self.torch_dtype, enabled=self.is_mixed)
 
-    def in_four_bits(self) -> "Plan":
+    def in_four_bits(self, why: str) -> "Plan":
         """The same plan with the frozen weights in 4 bits."""
-        return replace(self, four_bit=True, why=f"{self.why}; 4 bits because nothing larger fitted")
+        return replace(self, four_bit=True, why=f"{self.why}; 4 bits because {why}")
 
     def describe(self) -> dict[str, str | bool]:
         """The fields, for environment.json."""
