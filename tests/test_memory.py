@@ -163,6 +163,24 @@ def test_shared_prefixes_and_plain_batches_give_the_same_scores(name, tmp_path, 
     assert score_gap(shared, detector.score(sequences)) < 1e-4
 
 
+def test_trees_and_padded_batches_give_the_same_gradient(monkeypatch):
+    """Shared beginnings are read once in training, too; each prediction must count as often as its rows do."""
+    sequences = [*grammar(40), ["open", *["read", "write"] * 20, "close"]]
+    detector = NextKey("tiny-qwen2", 0, settings=SHORT)
+    detector.prepare(sequences)
+    rows = training.weighted_rows(detector.vocabulary, sequences, SHORT)
+    assert training.collator(detector.model, rows, len(rows)) is training.collate_trees
+    gradients = []
+    for collate in (training.collate, training.collate_trees):
+        batch = collate(rows)
+        detector.model.zero_grad()
+        shown = {name: batch[name] for name in batch if name not in training.PREDICTIONS}
+        training.weighted_loss(detector.model(**shown).logits, batch).backward()
+        gradients.append(torch.cat([one.grad.flatten() for one in detector.model.parameters()]))
+    assert gradients[0].abs().max() > 0.1
+    assert torch.allclose(*gradients, atol=2e-3, rtol=1e-3)
+
+
 def test_a_model_that_ignores_the_tree_is_scored_in_plain_batches(tmp_path, monkeypatch):
     """Recurrent layers, short windows and Unsloth's attention do not follow such a mask."""
     settings = TrainingSettings(context=64, batch_size=8, max_epochs=1)

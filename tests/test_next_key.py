@@ -185,9 +185,9 @@ def test_a_weight_gives_the_gradient_of_that_many_copies():
         [row for keys in copies for row in weighted_rows(vocabulary, [keys], SHORT)],
     ):
         batch = collate(rows)
-        labels, weights = batch.pop("labels"), batch.pop("weights")
+        shown = {name: batch[name] for name in batch if name not in training.PREDICTIONS}
         model.zero_grad()
-        weighted_loss(model(**batch).logits, labels, weights).backward()
+        weighted_loss(model(**shown).logits, batch).backward()
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
     assert [row["weight"] for row in weighted_rows(vocabulary, copies, SHORT)] == [3, 2, 1, 0, 0, 0, 0, 0]
     assert gradients[0].abs().max() > 0.1

@@ -15,12 +15,16 @@ IGNORED = -100  # PyTorch's label for a position that does not count
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of one sequence that fits the context. Targets before `first_target` belong to the chunk before."""
+    """A stretch of one sequence that fits the context. Targets before `first_target` belong to the chunk before.
+
+    In training each target counts `weight` times.
+    """
 
     sequence: int
     ids: list[int]
     start: int
     first_target: int
+    weight: float = 1.0
 
 
 def chunk(sequence: int, ids: list[int], context: int) -> list[Chunk]:

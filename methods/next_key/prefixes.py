@@ -7,6 +7,7 @@ in SpecInfer, Miao et al. 2024, there for drafts of one text, here for thousands
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,10 +31,33 @@ class Pack:
     parents: np.ndarray
     depths: np.ndarray
 
-    @property
+    @cached_property
     def inner(self) -> np.ndarray:
         """The nodes that something follows: only these need to go through the model."""
         return np.unique(self.parents[self.parents >= 0])
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The nodes that follow another: each is one prediction, made at its parent."""
+        return np.flatnonzero(self.parents >= 0)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Where among the inner nodes each prediction is made."""
+        return np.searchsorted(self.inner, self.parents[self.predicted])
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The token id that each prediction should be."""
+        return self.tokens[self.predicted]
+
+    @property
+    def weights(self) -> np.ndarray:
+        """How often each prediction counts: the weights of the chunks whose target it is."""
+        nodes = np.zeros(len(self.tokens), np.float32)
+        for item, path in zip(self.chunks, self.paths, strict=True):
+            nodes[path[item.first_target :]] += item.weight
+        return nodes[self.predicted]
 
 
 def shared_prefix(first: list[int], second: list[int]) -> int:

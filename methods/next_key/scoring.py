@@ -105,8 +105,7 @@ Values = tuple[np.ndarray, np.ndarray, np.ndarray]
 def _judged_chunks(model: PreTrainedModel, chunks: list[Chunk], unseen_rank: int) -> Iterator[tuple[Chunk, Values]]:
     """Every chunk with the judgement of each of its tokens but the first."""
     trees = list(packs(chunks))
-    inner = sum(len(pack.inner) for pack in trees)
-    shared = sum(len(item.ids) - 1 for item in chunks) > SHARING_PAYS * inner and shares_prefixes(model, trees)
+    shared = sharing_pays(trees) and shares_prefixes(model, trees)
     judge_some = _judge_packs if shared else _judge_batch
     budget = scoring_tokens(model)
     length = (lambda pack: len(pack.inner)) if shared else (lambda item: len(item.ids))
@@ -132,14 +131,11 @@ def _judge_packs(model: PreTrainedModel, batch: list[Pack], unseen_rank: int) ->
     logits = forward(model, pack_rows(batch))
     found = []
     for row, pack in zip(logits, batch, strict=True):
-        inner = pack.inner
-        log_probabilities = choice_log_probabilities(row[: len(inner)])
-        children = np.flatnonzero(pack.parents >= 0)
-        parents = torch.from_numpy(np.searchsorted(inner, pack.parents[children])).to(row.device)
-        targets = torch.from_numpy(pack.tokens[children]).to(row.device)
-        values = _to_numpy(judge(log_probabilities[parents], targets, unseen_rank))
+        log_probabilities = choice_log_probabilities(row[: len(pack.inner)])
+        places, targets = (torch.from_numpy(one).to(row.device) for one in (pack.places, pack.targets))
+        values = _to_numpy(judge(log_probabilities[places], targets, unseen_rank))
         place = np.zeros(len(pack.tokens), int)
-        place[children] = np.arange(len(children))
+        place[pack.predicted] = np.arange(len(pack.predicted))
         found += [
             (item, tuple(flat[place[path[1:]]] for flat in values))
             for item, path in zip(pack.chunks, pack.paths, strict=True)
@@ -151,14 +147,21 @@ def _to_numpy(values: tuple[Tensor, Tensor, Tensor]) -> Values:
     return tuple(value.cpu().numpy() for value in values)
 
 
+def sharing_pays(trees: list[Pack]) -> bool:
+    """Whether the chunks have so many beginnings in common that trees are worth their wider attention."""
+    tokens = sum(len(item.ids) - 1 for pack in trees for item in pack.chunks)
+    return tokens > SHARING_PAYS * sum(len(pack.inner) for pack in trees)
+
+
 def shares_prefixes(model: PreTrainedModel, trees: list[Pack]) -> bool:
-    """Whether tree attention gives this model's own answers, tried on the pack with the longest chunk.
+    """Whether tree attention gives this model's own answers, tried on the pack with the longest chunk, in eval mode.
 
     Models with recurrent or convolutional layers, or windows shorter than a chunk, do not follow such a mask, nor does
     Unsloth's own attention code, which marks its models; they are scored in plain batches.
     """
     if "unsloth_version" in model.config.to_dict():
         return False
+    model.eval()
     longest = max(trees, key=lambda pack: pack.depths.max())
     exact = model.dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
     try:

@@ -7,7 +7,8 @@ distinct.
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 
@@ -25,21 +26,22 @@ from methods.next_key.adapter import to_full_precision
 from methods.next_key.batches import IGNORED, Chunk, chunk, pad
 from methods.next_key.machine import Plan
 from methods.next_key.memory import Load
+from methods.next_key.prefixes import pack_rows, packs
 from methods.next_key.recipes import TrainingSettings
-from methods.next_key.scoring import choice_log_probabilities, judge_all
+from methods.next_key.scoring import choice_log_probabilities, judge_all, shares_prefixes, sharing_pays
 from methods.next_key.vocabulary import BEGIN, END, FIRST_CHOICE, Vocabulary
 
+PREDICTIONS = ("rows", "places", "targets", "weights")  # of a batch, beside what the model reads
 
-def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Summed negative log-likelihood in nats over all targets, each row counted `weights` times.
 
-    `logits` (rows, length, tokens), `labels` (rows, length), `weights` (rows,).
+def weighted_loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """Summed negative log-likelihood in nats over the predictions of a batch, each counted by its weight.
+
+    `logits` (rows, length, tokens); prediction i is made at `logits[rows[i], places[i]]` and should be `targets[i]`.
     """
-    log_probabilities = choice_log_probabilities(logits[:, :-1])
-    targets = labels[:, 1:]
-    columns = torch.where(targets == IGNORED, IGNORED, targets - FIRST_CHOICE)
-    losses = nll_loss(log_probabilities.transpose(1, 2), columns, ignore_index=IGNORED, reduction="none")
-    return (losses * weights[:, None]).sum()
+    log_probabilities = choice_log_probabilities(logits[batch["rows"], batch["places"]])
+    losses = nll_loss(log_probabilities, batch["targets"] - FIRST_CHOICE, reduction="none")
+    return (losses * batch["weights"]).sum()
 
 
 def weighted_rows(vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], settings: TrainingSettings) -> list[dict]:
@@ -51,16 +53,39 @@ def weighted_rows(vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], se
     for number, (keys, count) in enumerate(Counter(map(tuple, sequences)).items()):
         parts = ceil(count / settings.heaviest)
         for piece in chunk(number, vocabulary.encode(keys), settings.context):
-            rows += [vars(piece) | {"weight": count / parts}] * parts
+            rows += [asdict(piece) | {"weight": count / parts}] * parts
     missing = -len(rows) % settings.batch_size
-    return rows + [{"sequence": -1, "ids": [BEGIN, END], "start": 0, "first_target": 1, "weight": 0.0}] * missing
+    return rows + [asdict(Chunk(-1, [BEGIN, END], 0, 1, 0.0))] * missing
 
 
 def collate(rows: list[dict]) -> dict[str, Tensor]:
-    """A padded batch with one weight a row."""
-    fields = Chunk.__dataclass_fields__
-    batch = pad([Chunk(**{name: row[name] for name in fields}) for row in rows])
-    return batch | {"weights": torch.tensor([row["weight"] for row in rows])}
+    """What the model reads, padded, and its predictions as `weighted_loss` wants them."""
+    chunks = [Chunk(**row) for row in rows]
+    batch = pad(chunks)
+    labels = batch.pop("labels")[:, 1:]
+    row, place = torch.nonzero(labels != IGNORED, as_tuple=True)
+    weights = torch.tensor([item.weight for item in chunks])
+    return batch | {"rows": row, "places": place, "targets": labels[row, place], "weights": weights[row]}
+
+
+def collate_trees(rows: list[dict]) -> dict[str, Tensor]:
+    """The same predictions with shared beginnings read once; one that several chunks make has all their weights."""
+    trees = list(packs([Chunk(**row) for row in rows]))
+    columns = {
+        "rows": [np.full(len(tree.predicted), row) for row, tree in enumerate(trees)],
+        "places": [tree.places for tree in trees],
+        "targets": [tree.targets for tree in trees],
+        "weights": [tree.weights for tree in trees],
+    }
+    return pack_rows(trees) | {name: torch.from_numpy(np.concatenate(parts)) for name, parts in columns.items()}
+
+
+def collator(model: PreTrainedModel, rows: list[dict], batch_size: int) -> Callable[[list[dict]], dict[str, Tensor]]:
+    """Trees where the rows of a batch, tried on the first ones shuffled, share enough and the model follows them."""
+    some = np.random.default_rng(0).permutation(len(rows))[:batch_size]
+    trees = list(packs([Chunk(**rows[number]) for number in some]))
+    with torch.inference_mode():
+        return collate_trees if sharing_pays(trees) and shares_prefixes(model, trees) else collate
 
 
 def mean_validation_loss(
@@ -90,10 +115,10 @@ class WeightedTrainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The loss in nats a key; the evaluation below never asks for the outputs."""
-        labels, weights = inputs.pop("labels"), inputs.pop("weights")
-        logits = model(**inputs, use_cache=False).logits
+        shown = {name: inputs[name] for name in inputs if name not in PREDICTIONS}
+        logits = model(**shown, use_cache=False).logits
         parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes  # averaged over both
-        return weighted_loss(logits, labels, weights) * parts / self.mean_step_keys
+        return weighted_loss(logits, inputs) * parts / self.mean_step_keys
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
         """Validation loss by the function that scores the test; prints one line an epoch."""
@@ -148,7 +173,7 @@ def train(
         train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(rows[:1]),  # never read: evaluate() scores `validation` itself
         processing_class=vocabulary.tokenizer(),
-        data_collator=collate,
+        data_collator=collator(model, rows, settings.batch_size),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
         mean_step_keys=keys / (len(rows) / settings.batch_size),
         validation_loss=validation_loss,
@@ -212,6 +237,7 @@ def trainer_arguments(settings: TrainingSettings, plan: Plan, load: Load, seed: 
         report_to="none",
         disable_tqdm=True,
         seed=seed,
+        adam_beta2=settings.adam_beta2,
         data_seed=seed,  # the order of the rows is then the same for every number of processes
         ddp_find_unused_parameters=False,
     )
