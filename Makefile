@@ -6,6 +6,10 @@ MODEL  ?= tiny-llama
 SEED   ?= 0
 RECIPE ?=
 KEY_EMBEDDINGS ?=
+PREVALENCE ?=
+DRIFT  ?=
+MODELS ?= tiny-llama
+SEEDS  ?= 0
 SPEC   ?=
 LOG    ?=
 LABELS ?=
@@ -17,25 +21,31 @@ GPU  := $(shell nvidia-smi -L 2>/dev/null)
 REQUIREMENTS := $(if $(GPU),requirements-gpu.txt,requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test table notebooks lint clean
+.PHONY: help run sweep test table notebooks lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo "variables of run, with defaults: DATA=sample MODEL=tiny-llama SEED=0; for a raw log SPEC=hdfs LOG=file LABELS=file;"
+	@echo "PREVALENCE=0.0293 weighs the normals, DRIFT=1 shows adaptive and ask once where the split is by time;"
 	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 
 run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing; ends with the table of verdicts
 	@$(BIN)/python run.py --data "$(DATA)" --model "$(MODEL)" --seed "$(SEED)" \
+		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(DRIFT),--drift) \
 		$(if $(RECIPE),--recipe "$(RECIPE)") $(if $(KEY_EMBEDDINGS),--key-embeddings "$(KEY_EMBEDDINGS)") \
 		$(if $(SPEC),--spec "$(SPEC)") $(if $(LOG),--log "$(LOG)") $(if $(LABELS),--labels "$(LABELS)")
+
+sweep: $(VENV)/run.stamp ## many runs for one table: DATA, MODELS and SEEDS with blanks between
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python sweep.py --data $(DATA) --models $(MODELS) --seeds $(SEEDS) \
+		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(DRIFT),--drift)
 
 test: $(VENV)/test.stamp ## style check and all tests, offline
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
-table: $(VENV)/run.stamp ## rebuild README's result table from results/results.csv
-	@$(BIN)/python -m evaluation.ledger README.md
+table: $(VENV)/run.stamp ## rebuild the result tables of README.md and results/README.md from results/results.csv
+	@$(BIN)/python -m evaluation.pages README.md results
 
 notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the three notebooks, for a commit
 	@rm -rf results/sample/next_key-tiny-llama-s0

@@ -6,6 +6,7 @@
     python parse_logs.py my.log --format '<Date> <Time> <Level> <Component>: <Content>' --session 'req-[0-9a-f]+'
     python parse_logs.py check my.log --format auto                     the first lines, what fails and why
     python parse_logs.py mine --keys normal.txt.gz abnormal.txt.gz      key sequences that somebody else made
+    python parse_logs.py mine-split1 --resplit data/mine --seed 1       the same sequences, split anew
 
 The steps are the modules of parsing/; what the folder holds is described in data/README.md.
 """
@@ -28,6 +29,7 @@ from parsing.protocols import PROTOCOLS
 from parsing.raw import read_here, read_log
 from parsing.read import LogFile
 from parsing.ready import write_key_files, write_key_stream
+from parsing.resplit import resplit
 from parsing.simulate import simulate
 from parsing.specs import OWN_MASKS
 
@@ -57,6 +59,9 @@ def make_folder(folder: Path, job: Job) -> dict:
     """The four files of contract 1; returns the manifest."""
     options, plan = job.options, job.plan
     about = {"title": f"log keys {options.out.name}", "simulated": False, "spec": None}
+    if options.resplit:
+        about, sources, counts = resplit(folder, options.resplit, plan.seed)
+        return write_manifest(folder, options.out.name, about, sources, counts)
     if options.keys:
         protocol, counts = write_key_files(folder, options.keys, plan.split, plan.seed)
         sources = describe_sources(options.keys)

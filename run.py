@@ -25,6 +25,7 @@ from files import read_json
 from utils import find_run, run_folder
 
 HERE = Path(__file__).resolve().parent
+DRIFT_WINDOWS = 10  # after so many windows with it the adaptive handling accepts a key
 STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.json"}  # notebook: what it leaves
 
 
@@ -64,19 +65,34 @@ def run_notebooks(options: argparse.Namespace) -> int:
         find_run(options.data, options.model, options.seed)  # refuses results of another version of the data
     parameters = {"DATA": options.data, "MODEL": options.model, "SEED": options.seed}
     training = {"RECIPE": options.recipe, "KEY_EMBEDDINGS": options.key_embeddings}
+    testing = {"PREVALENCE": options.prevalence}
+    if options.drift:
+        testing |= {"ADAPTIVE_WINDOWS": DRIFT_WINDOWS, "ASK_ONCE": True}
+    own = {"train": training, "get_k": {}, "test": testing}
     for number, (name, result) in enumerate(STEPS.items(), start=1):
+        if name == "test" and not asked_the_same(folder, options):
+            (folder / result).unlink(missing_ok=True)
         if (folder / result).is_file() and (folder / f"{name}.ipynb").is_file():
             print(f"[{number}/3] {name}.ipynb: done already, see {(folder / f'{name}.ipynb').as_posix()}")
             continue
         print(f"[{number}/3] {name}.ipynb", flush=True)
         started = time.perf_counter()
-        execute(name, folder / f"{name}.ipynb", parameters | (training if name == "train" else {}))
+        execute(name, folder / f"{name}.ipynb", parameters | own[name])
         print(f"[{number}/3] {name}.ipynb took {time.perf_counter() - started:.0f} s", flush=True)
     found = read_json(folder / "metrics.json", "run test.ipynb first.")
     simulated = " (simulated)" if found["data"]["simulated"] else ""
     print(f"\n{as_text(tables.verdicts(found), f'{options.data}{simulated}, {options.model}, seed {options.seed}')}")
     print(f"\n{tables.conclusion(found)}\nRun folder: {folder.as_posix()}/ (notebooks, figures, scores, metrics.json)")
     return 0
+
+
+def asked_the_same(folder: Path, options: argparse.Namespace) -> bool:
+    """Whether the verdicts of an earlier call are those of the same prevalence and drift handling, if there are any."""
+    if not (folder / "metrics.json").is_file():
+        return True
+    found = read_json(folder / "metrics.json", "run test.ipynb first.")
+    prevalence = found["at_prevalence"]["prevalence"] if found.get("at_prevalence") else None
+    return prevalence == options.prevalence and ("questions" in found) == options.drift
 
 
 def execute(name: str, output: Path, parameters: dict) -> None:
@@ -132,6 +148,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="SEED of the notebooks (default: 0)")
     parser.add_argument("--recipe", help="RECIPE of train.ipynb: tiny, lora or paper (default: by the model)")
     parser.add_argument("--key-embeddings", help="KEY_EMBEDDINGS of train.ipynb: template, random or paper")
+    parser.add_argument("--prevalence", type=float, help="PREVALENCE of test.ipynb: weigh the normals to this share")
+    parser.add_argument("--drift", action="store_true", help="ASK_ONCE and ADAPTIVE_WINDOWS of test.ipynb")
     parser.add_argument("--spec", help="data set of parse_logs.py, to make the data folder from --log and --labels")
     parser.add_argument("--log", type=Path, help="raw log, plain or .gz")
     parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label")

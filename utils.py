@@ -7,108 +7,24 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 from matplotlib.figure import Figure
 
+from data_folder import Data, open_data
 from environment import environment, peak_memory_gb, show_environment
 from errors import BadInput
-from evaluation import floors, ledger, plots, report, rules, show, tables, verdicts
+from evaluation import drift, ledger, page, pages, plots, report, rules, show, tables, verdicts
+from evaluation.alarms import alarms
 from evaluation.show import show_sentence, show_table
 from files import hash_folder, read_json, write
 
 __all__ = [
-    "BadInput", "Data", "Run", "open_data", "open_run", "plots", "report", "rules", "show_environment", "show_gallery",
-    "show_sentence", "show_table", "start_run", "tables", "verdicts",
+    "BadInput", "Data", "Run", "gallery", "open_data", "open_run", "plots", "published", "report", "rules",
+    "show_environment", "show_gallery", "show_sentence", "show_table", "start_run", "tables", "verdicts",
 ]  # fmt: skip
-SPLITS = ("train", "validation", "test")
 LEDGER = Path("results") / "results.csv"
-
-
-# ---------------------------------------------------------------------------------------------- the data folder
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data folder (contract 1), opened; frames are read on first use."""
-
-    name: str
-    folder: Path
-    manifest: dict
-
-    @property
-    def label(self) -> str:
-        """The name for captions; simulated data says so wherever it shows."""
-        return f"{self.name} (simulated)" if self.manifest["simulated"] else self.name
-
-    @cached_property
-    def sequences(self) -> pl.DataFrame:
-        """All sequences, columns of contract 1."""
-        return pl.read_parquet(self.folder / "sequences.parquet")
-
-    @cached_property
-    def templates(self) -> dict[str, str | None]:
-        """Template of each key; None where the keys came without templates."""
-        return dict(
-            pl.read_csv(self.folder / "templates.csv", infer_schema=False).select("key", "template").iter_rows()
-        )
-
-    @cached_property
-    def _raw_lines(self) -> list[str]:
-        log = self.folder / self.manifest["sources"][0]["file"]
-        return log.read_text(encoding="utf-8").split("\n") if log.is_file() else []
-
-    def raw_line(self, number: int | None) -> str | None:
-        """The log line with this 1-based number if the log lies in the data folder, as the simulated one does."""
-        return self._raw_lines[number - 1] if number and self._raw_lines else None
-
-    def split(self, name: str) -> pl.DataFrame:
-        """The sequences of train, validation or test."""
-        return self.sequences.filter(pl.col("split") == name)
-
-    def keys(self, split: str) -> list[list[str]]:
-        """The key sequences of a split."""
-        return self.split(split)["keys"].to_list()
-
-    def card(self) -> pl.DataFrame:
-        """One row a split: how many sequences, anomalous and distinct ones, events and keys, and how long they are."""
-        length = pl.col("keys").list.len()
-        return pl.concat(
-            self.split(name).select(
-                split=pl.lit(name),
-                sequences=pl.len(),
-                anomalous=(pl.col("label") == 1).sum(),
-                distinct=pl.col("keys").list.join(" ").n_unique(),
-                events=length.sum(),
-                keys=pl.col("keys").explode().n_unique(),
-                median_length=length.median().cast(pl.Int64),
-                longest=length.max(),
-            )
-            for name in SPLITS
-        )
-
-    def familiarity(self, split: str) -> pl.DataFrame:
-        """What of each sequence of a split the training split had seen; columns of `floors.familiarity`."""
-        return floors.familiarity(self.split("train")["keys"], self.split(split)["keys"])
-
-    def events(self, sequence: dict) -> pl.DataFrame:
-        """`line, key, event` of one row of `sequences`: the raw line if it is at hand, else the template."""
-        lines = sequence["lines"] or [None] * len(sequence["keys"])
-        texts = [self.raw_line(line) or self.templates[key] for line, key in zip(lines, sequence["keys"], strict=True)]
-        return pl.DataFrame(
-            {"line": lines, "key": sequence["keys"], "event": texts}, schema_overrides={"event": pl.String}
-        )
-
-
-def open_data(name: str) -> Data:
-    """The data folder data/<name>; raises BadInput, with the command that makes it, if it is not there."""
-    folder = Path("data") / name
-    remedy = f"make it first with: python parse_logs.py {name}"
-    if name != "sample":
-        remedy = f"make it first with: python parse_logs.py hdfs --log FILE --labels FILE --out {folder.as_posix()}"
-    return Data(name, folder, read_json(folder / "manifest.json", remedy))
 
 
 # ----------------------------------------------------------------------------------------------- the run folder
@@ -192,7 +108,8 @@ class Run:
         started = time.perf_counter()
         scored = score(sequences["keys"].to_list())
         seconds = pl.lit((time.perf_counter() - started) / max(1, len(scored))).alias("seconds")
-        about = [sequences.select("sequence_id", "label"), scored, self.data.familiarity(split)]
+        first = sequences.select(first_of_its_kind=pl.col("keys").list.join(" ").is_first_distinct())
+        about = [sequences.select("sequence_id", "label"), scored, self.data.familiarity(split), first]
         whole = pl.concat(about, how="horizontal").with_columns(seconds)
         write(path, whole, hashes)
         return whole
@@ -213,12 +130,57 @@ class Run:
             )
         return decision
 
-    def judge(self, scores: pl.DataFrame, decision: dict) -> tuple[pl.DataFrame, dict]:
+    def calibrate(self, scores: pl.DataFrame, vocabulary_size: int, alpha: float) -> dict:
+        """The rules at `alpha` on the validation scores and on those of unigram and bigram, for decision.json."""
+        return verdicts.calibrate(scores, vocabulary_size, alpha, self.data.ngram_scores("validation"))
+
+    def handle_drift(self, scores: pl.DataFrame, windows: int | None, ask_once: bool) -> dict[str, pl.DataFrame]:
+        """The test scores as they are when unseen keys are accepted: `adaptive` after `windows`, `ask_once` answered.
+
+        The queue of questions is triage.csv of the run; where nobody has answered there, labels do.
+        """
+        test, known = self.data.split("test"), self.data.known_keys
+        unseen, handled = drift.unseen_keys(test, known), {}
+        if windows:
+            handled["adaptive"] = drift.settle(test, scores, known, drift.adapt(unseen, windows))
+        if ask_once:
+            path = self.folder / "triage.csv"
+            queue = drift.triage(test, unseen, self.data.templates)
+            queue = drift.keep_answers(queue, drift.read_answers(path)) if path.is_file() else queue
+            write(path, queue)
+            answers = drift.answered(queue) or drift.label_answers(test, unseen)
+            handled["ask_once"] = drift.settle(test, scores, known, drift.ask_once(unseen, answers))
+        return handled
+
+    def blocks(self, scores: pl.DataFrame) -> pl.DataFrame:
+        """Ten blocks of test time: sizes, anomalies, keys that came new, and how many sequences have an unseen one."""
+        test = self.data.split("test")
+        return drift.describe_blocks(test, scores, drift.unseen_keys(test, self.data.known_keys))
+
+    def block_measures(self, judged: pl.DataFrame, decision: dict, handled: dict[str, pl.DataFrame]) -> pl.DataFrame:
+        """Alarms, false alarms and F1 in each block, of the static rules and of those with unseen keys accepted."""
+        flagged = [judged.select(f"flagged_{rule}" for rule in rules.RULES)]
+        flagged += [drift.flags(handled, decision)] if handled else []
+        flags = pl.concat(flagged, how="horizontal")
+        by_rule = {name.removeprefix("flagged_"): flags[name].to_numpy() for name in flags.columns}
+        return drift.measure_blocks(by_rule, judged["label"].to_numpy())
+
+    def judge(
+        self,
+        scores: pl.DataFrame,
+        decision: dict,
+        prevalence: float | None = None,
+        handled: dict[str, pl.DataFrame] | None = None,
+    ) -> tuple[pl.DataFrame, dict]:
         """Verdicts of all rules on the test scores; writes test_scores.parquet and metrics.json, returns both."""
-        judged, found = verdicts.judge(scores, decision)
-        found["data"] |= {name: self.data.manifest[name] for name in ("data_hash", "simulated")}
+        judged, found = verdicts.judge(scores, decision, self.data.ngram_scores("test"), prevalence, handled or {})
+        manifest = self.data.manifest
+        found["data"] |= {name: manifest[name] for name in ("data_hash", "simulated")}
+        found["data"]["lines_in_test_and_training"] = manifest["counts"]["lines_in_test_and_training"]
+        if "ask_once" in (handled or {}):
+            found["questions"] = len(drift.unseen_keys(self.data.split("test"), self.data.known_keys))
         found["seconds"] = {"training": self.training["seconds"].max(), "scoring": scores["seconds"].sum()}
-        found["peak_memory_gb"] = peak_memory_gb()
+        found["peak_memory_gb"] = max(peak_memory_gb(), self.training["peak_memory_gb"].max())
         write(self.folder / "test_scores.parquet", judged, self.hashes)
         write(self.folder / "metrics.json", found)
         return judged, found
@@ -226,8 +188,21 @@ class Run:
     def record(self, found: dict, decision: dict) -> pl.DataFrame:
         """Add the run to results/results.csv; returns the ledger's rows of this data."""
         environment = read_json(self.folder / "environment.json", "run train.ipynb again.")
-        rows = verdicts.ledger_rows(found, decision, self.config, environment)
-        return ledger.record(LEDGER, rows).filter(pl.col("data_hash") == self.config["data_hash"])
+        about = self.data.ledger_columns() | {name: self.config[name] for name in ("method", "model", "seed")}
+        about |= {"date": verdicts.today(), "status": "done", "seconds": sum(found["seconds"].values())}
+        about |= {name: found["data"][name] for name in ("test_sequences", "test_anomalies")}
+        about |= {"peak_memory_gb": found["peak_memory_gb"]}
+        about |= {name: environment[name] for name in ("device", "commit")}
+        rows = verdicts.ledger_rows(found, decision, about)
+        return ledger.record(LEDGER, rows).filter(pl.col("data") == self.data.base)
+
+    def write_report(self, judged: pl.DataFrame, shown: dict, expected: Callable) -> None:
+        """Write alarms.csv and report.html of the run; `shown` is its gallery, `expected` as in `alarms.alarms`."""
+        listed = alarms(judged, self.data.sequences, self.data.templates, expected)
+        write(self.folder / "alarms.csv", listed)
+        pages = {case: [html for html, _ in sequences] for case, sequences in shown.items()}
+        path = page.write_page(self.folder, pages, self.data.templates)
+        print(f"{path.as_posix()}: open it in any browser; alarms.csv lists {len(listed):,} flagged sequences")
 
     def table(self) -> pl.DataFrame:
         """What this run is, and where each value comes from."""
@@ -301,18 +276,38 @@ def _refuse_other(run: Run, wanted: dict) -> None:
 # ---------------------------------------------------------------------------------------------------- the reason
 
 
-def show_gallery(run: Run, judged: pl.DataFrame, rule: str, next_keys: Callable[[list[str]], pl.DataFrame]) -> None:
-    """Three false alarms, misses and hits of `rule`, every event shaded, with what `next_keys` expected instead."""
+def published(data: Data) -> pl.DataFrame:
+    """The published figures of the data set, or of the one `data` is a sample of, with what they were measured on."""
+    of = pages.SAMPLES.get(data.base, data.base)
+    return tables.published(
+        pages.read_published().filter(pl.col("data") == of), data.base, data.base not in pages.SAMPLES
+    )
+
+
+def gallery(run: Run, judged: pl.DataFrame, rule: str, expected: Callable) -> dict[str, list[tuple[str, str]]]:
+    """False alarms, misses and hits of `rule`, each sequence as HTML and as a line, with what was expected instead."""
     sequences = run.data.sequences.select("sequence_id", "keys", "lines")
+    end = {"line": None, "key": "<end>", "event": "end of the sequence"}
+    found = {}
     for case, rows in report.pick(judged, rule).items():
-        show.show_html(
-            f"<b>{case}</b> of {rules.RULE_TITLES[rule]}, {run.label}: {len(rows)} shown", f"{case}: {len(rows)} shown"
-        )
-        rows = rows.join(sequences, on="sequence_id", maintain_order="left")
-        for number, row in enumerate(rows.iter_rows(named=True)):
-            end = {"line": None, "key": "<end>", "event": "end of the sequence"}
-            events = [*run.data.events(row).to_dicts(), end]
-            choices = next_keys(row["keys"][: row["worst_event"]]).head(3)
-            expected = [f"{run.data.templates.get(key) or key} ({share:.0%})" for key, share in choices.iter_rows()]
-            html, text = report.describe_sequence(row, events, expected, opened=number == 0)
+        rows = rows.join(sequences, on="sequence_id", maintain_order="left").to_dicts()
+        answers = expected([row["keys"][: row["worst_event"]] for row in rows]) if rows else []
+        found[case] = [
+            report.describe_sequence(
+                row,
+                [*run.data.events(row).to_dicts(), end],
+                [f"{run.data.templates.get(key) or key} ({share:.0%})" for key, share in choices],
+                opened=number == 0,
+            )
+            for number, (row, choices) in enumerate(zip(rows, answers, strict=True))
+        ]
+    return found
+
+
+def show_gallery(run: Run, shown: dict[str, list[tuple[str, str]]], rule: str) -> None:
+    """Show a gallery in a notebook."""
+    for case, sequences in shown.items():
+        title = f"<b>{case}</b> of {rules.RULE_TITLES[rule]}, {run.label}: {len(sequences)} shown"
+        show.show_html(title, f"{case}: {len(sequences)} shown")
+        for html, text in sequences:
             show.show_html(html, text)

@@ -123,7 +123,6 @@ def trainer_arguments(settings: TrainingSettings, checkpoints: str) -> SFTConfig
         per_device_eval_batch_size=TEST_BATCH,
         learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup_share,
-        adam_beta2=settings.adam_beta2,
         max_length=settings.context,
         eval_strategy="epoch",
         save_strategy="epoch",

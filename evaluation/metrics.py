@@ -18,16 +18,18 @@ def confusion(flags: np.ndarray, labels: np.ndarray) -> dict[str, int]:
     }
 
 
-def measure(flags: np.ndarray, labels: np.ndarray) -> dict[str, float | int | None]:
+def measure(flags: np.ndarray, labels: np.ndarray, prevalence: float | None = None) -> dict[str, float | int | None]:
     """The four counts, `false_alarm_rate`, and precision, recall, f1, mcc with `_low` and `_high` (95 %).
 
-    Intervals are percentiles of a bootstrap over sequences, which for fixed flags is a multinomial draw of the four
-    counts. A measure that is undefined (no sequence flagged, no anomaly in the test) is None, never 0 or 1.
+    With `prevalence` the measures are those of a test set with that share of anomalies: normals are weighted, the
+    counts stay as they are. Intervals are percentiles of a bootstrap over sequences, which for fixed flags is a
+    multinomial draw of the four counts. A measure that is undefined (no sequence flagged, no anomaly in the test) is
+    None, never 0 or 1.
     """
     counts = confusion(flags, labels)
     cells = np.array(list(counts.values()))
     draws = np.random.default_rng(0).multinomial(cells.sum(), cells / cells.sum(), size=RESAMPLES)
-    point, resampled = _measures(cells), _measures(draws.T)
+    point, resampled = _measures(_weighted(cells, prevalence)), _measures(_weighted(draws.T, prevalence))
     result: dict[str, float | int | None] = dict(counts)
     normals = counts["false_positives"] + counts["true_negatives"]
     result["false_alarm_rate"] = counts["false_positives"] / normals if normals else None
@@ -37,6 +39,26 @@ def measure(flags: np.ndarray, labels: np.ndarray) -> dict[str, float | int | No
         for suffix, value in (("", point[name]), ("_low", low), ("_high", high)):
             result[name + suffix] = float(value) if defined else None
     return result
+
+
+def normal_weight(labels: np.ndarray, prevalence: float | None) -> float:
+    """What each normal counts so that anomalies make up `prevalence` of the whole; 1 without a prevalence."""
+    anomalies = int((np.asarray(labels) == 1).sum())
+    normals = len(labels) - anomalies
+    if prevalence is None or not anomalies or not normals:
+        return 1.0
+    return anomalies * (1 - prevalence) / (prevalence * normals)
+
+
+def _weighted(cells: np.ndarray, prevalence: float | None) -> np.ndarray:
+    """Cells (4, ...) with false positives and true negatives scaled to `prevalence`."""
+    if prevalence is None:
+        return cells
+    tp, fp, fn, tn = np.asarray(cells, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = (tp + fn) * (1 - prevalence) / (prevalence * (fp + tn))
+    weight = np.where(np.isfinite(weight), weight, 1.0)
+    return np.stack([tp, fp * weight, fn, tn * weight])
 
 
 def f1(counts: dict[str, int]) -> float:
@@ -59,17 +81,28 @@ def _measures(cells: np.ndarray) -> dict[str, np.ndarray]:
         }
 
 
-def ranking(abnormality: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """`auroc` and `average_precision` of a score that is higher for more abnormal; None if only one class is there."""
+def ranking(abnormality: np.ndarray, labels: np.ndarray, prevalence: float | None = None) -> dict[str, float | None]:
+    """`auroc` and `average_precision` of a score that is higher for more abnormal; None if only one class is there.
+
+    Average precision depends on the share of anomalies, which `prevalence` sets by weighting normals; AUROC does not.
+    """
     if len(np.unique(labels)) < 2:
         return {"auroc": None, "average_precision": None}
+    weights = _sample_weights(labels, prevalence)
     return {
         "auroc": float(roc_auc_score(labels, abnormality)),
-        "average_precision": float(average_precision_score(labels, abnormality)),
+        "average_precision": float(average_precision_score(labels, abnormality, sample_weight=weights)),
     }
 
 
-def precision_recall(abnormality: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sample_weights(labels: np.ndarray, prevalence: float | None) -> np.ndarray:
+    return np.where(np.asarray(labels) == 1, 1.0, normal_weight(labels, prevalence))
+
+
+def precision_recall(
+    abnormality: np.ndarray, labels: np.ndarray, prevalence: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall at every threshold of the score, for a plot; `labels` must hold both classes."""
-    precision, recall, _ = precision_recall_curve(labels, abnormality)
+    weights = _sample_weights(labels, prevalence)
+    precision, recall, _ = precision_recall_curve(labels, abnormality, sample_weight=weights)
     return precision, recall

@@ -5,6 +5,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from evaluation.ledger import TITLES
 from evaluation.metrics import precision_recall
 from evaluation.rules import RULE_TITLES, RULES
 
@@ -182,7 +183,7 @@ def detection_sources(sources: dict[str, dict[str, int]]) -> Figure:
     """Stacked bars: by which sign each rule's detections came, and what it missed."""
     signs = list(next(iter(sources.values())))
     figure, axes = _axes("Where the detections come from", "anomalous test sequences", "", height=2.9)
-    colors = dict(zip(signs, ("#8172b3", NORMAL, "#55a868", "#dddddd"), strict=True))
+    colors = dict(zip(signs, ("#8172b3", NORMAL, "#55a868", ACCENT, "#dddddd"), strict=True))
     for row, counts in enumerate(reversed(sources.values())):
         left = 0
         for sign in signs:
@@ -191,3 +192,25 @@ def detection_sources(sources: dict[str, dict[str, int]]) -> Figure:
     axes.set_yticks(range(len(sources)), [RULE_TITLES[rule].replace(", ", ",\n") for rule in reversed(sources)])
     axes.legend(frameon=False, ncols=len(signs), loc="upper left", bbox_to_anchor=(-0.01, -0.32), fontsize=8)
     return figure
+
+
+def drift(blocks: pl.DataFrame) -> Figure:
+    """F1 and false alarms of each rule over blocks of test time; `blocks` is that of `drift.measure_blocks`."""
+    figure = Figure(figsize=(8.6, 5.4), layout="constrained", dpi=110)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for (rule,), rows in blocks.group_by("rule", maintain_order=True):
+        style = {"marker": ".", "label": TITLES[rule], "color": RULE_COLORS.get(_base(rule), "#888888")}
+        style["linestyle"] = ":" if rule.endswith("_adaptive") else "-" if rule.endswith("_ask_once") else "--"
+        upper.plot(rows["block"], rows["f1"], **style)
+        lower.plot(rows["block"], rows["false_alarms"], **style)
+    upper.set(ylabel="F1", ylim=(0, 1.02), title="Over test time: dashed static, dotted adaptive, solid ask once")
+    lower.set(ylabel="false alarms", xlabel="block of test time")
+    for axes in (upper, lower):
+        axes.spines[["top", "right"]].set_visible(False)
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*upper.get_legend_handles_labels(), frameon=False, loc="outside lower left", ncols=2, fontsize=8)
+    return figure
+
+
+def _base(rule: str) -> str:
+    return rule.removesuffix("_adaptive").removesuffix("_ask_once")

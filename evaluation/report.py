@@ -8,20 +8,24 @@ import polars as pl
 from evaluation.rules import RULES
 
 _LEFT = '<td style="text-align:left">'
-SIGNS = ("unseen key", "unlikely key", "unlikely end", "missed")
+SIGNS = ("unseen key", "unlikely key", "unlikely end", "excused by its counts", "missed")
 
 
 def detection_sources(scores: pl.DataFrame) -> dict[str, dict[str, int]]:
     """For each rule, how many anomalous sequences it caught by which sign, and how many it missed.
 
-    An unseen key wins over an unlikely one; an unlikely end means that the worst event was the sequence's ending.
+    An unseen key wins over an unlikely one; an unlikely end means that the worst event was the sequence's ending. What
+    the confirmation by counts let go had been caught by its tail probability.
     """
     anomalous = scores.filter(pl.col("label") == 1)
     at_end = pl.col("worst_event") == pl.col("length")
+    excused = pl.col(f"flagged_{RULES[1]}") & ~pl.col(f"flagged_{RULES[2]}")
     sources = {}
     for rule in RULES:
         sign = (
-            pl.when(~pl.col(f"flagged_{rule}"))
+            pl.when(~pl.col(f"flagged_{rule}") & excused & (rule == RULES[2]))
+            .then(pl.lit("excused by its counts"))
+            .when(~pl.col(f"flagged_{rule}"))
             .then(pl.lit("missed"))
             .when("has_unseen_key")
             .then(pl.lit("unseen key"))
@@ -57,7 +61,7 @@ def describe_sequence(scores: dict, events: list[dict], expected: list[str], ope
     """
     worst, tails = scores["worst_event"], scores["event_tail_probabilities"]
     title = (
-        f"{scores['sequence_id']}: event {worst + 1} of {scores['length']}, rank {scores['event_ranks'][worst]}, "
+        f"{scores['sequence_id']}: {_place(worst, scores['length'])}, rank {scores['event_ranks'][worst]}, "
         f"tail probability {tails[worst]:.2g}"
     )
     rows = [_event_row(event, tail) for event, tail in zip(events, tails, strict=True)]
@@ -69,6 +73,10 @@ def describe_sequence(scores: dict, events: list[dict], expected: list[str], ope
         f"<details{' open' * opened}><summary>{escape(title)}</summary><table>{head}{''.join(rows)}</table></details>"
     )
     return html, f"  {title}: {events[worst]['event'] or events[worst]['key']}"
+
+
+def _place(worst: int, length: int) -> str:
+    return f"end after {length} events" if worst == length else f"event {worst + 1} of {length}"
 
 
 def _event_row(event: dict, tail: float) -> str:

@@ -12,12 +12,15 @@ from math import floor
 
 import numpy as np
 import polars as pl
+from scipy.stats import beta
 
 RULES = ("top_k", "tail_probability", "tail_probability_and_counts")
+PAPER_RULE = "top_k_paper"
 RULE_TITLES = {
     "top_k": "Top-K",
     "tail_probability": "tail probability",
     "tail_probability_and_counts": "tail probability, confirmed by counts",
+    "top_k_paper": "Top-K, K as in the paper",
 }
 
 
@@ -25,7 +28,9 @@ def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> d
     """What `decision.json` holds of the rules, from validation scores of normal sequences.
 
     Keys: `alpha, alpha_kept, notes, V, validation_sequences, smallest_alpha, rules`. `rules.top_k.K` is the smallest
-    K that keeps alpha; `threshold` of the other two is the conformal quantile of the smallest tail probability.
+    K that keeps alpha; `threshold` of the other two is the conformal quantile of the smallest tail probability. Beside
+    them stands `top_k_paper`, which keeps no alpha: the paper picks K by eye where the curve of validation misses has
+    come down, and its K of 177 for 181 keys is read here as the smallest K that no validation sequence exceeds.
     Where unseen keys alone break alpha, the other sequences are calibrated on and `alpha_kept` is false.
     """
     unseen = int(validation["has_unseen_key"].sum())
@@ -53,12 +58,16 @@ def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> d
         "V": vocabulary_size,
         "validation_sequences": size,
         "smallest_alpha": 1 / (size + 1),
+        "false_alarm_interval": false_alarm_interval(len(used), alpha),
         "rules": {"top_k": top_k, "tail_probability": tail, "tail_probability_and_counts": dict(tail)},
     }
+    paper = smallest_k(validation.filter(~pl.col("has_unseen_key"))["rank"], 0, vocabulary_size)
+    decision["rules"][PAPER_RULE] = {"K": paper}
     flags = apply(validation, decision)
-    for rule in RULES:
-        decision["rules"][rule]["validation_false_alarm_rate"] = flags[f"flagged_{rule}"].mean()
-    top_k["K_over_V"] = top_k["K"] / vocabulary_size
+    for rule, values in decision["rules"].items():
+        values["validation_false_alarm_rate"] = flags[f"flagged_{rule}"].mean()
+        if "K" in values:
+            values["K_over_V"] = values["K"] / vocabulary_size
     return decision
 
 
@@ -67,9 +76,21 @@ def allowed_alarms(size: int, alpha: float) -> int:
     return floor(alpha * (size + 1) + 1e-9) - 1
 
 
+def false_alarm_interval(size: int, alpha: float) -> tuple[float, float]:
+    """Between which rates (95 %) the false-alarm rate of one calibration on `size` sequences lies, where no scores tie.
+
+    Given the calibration it follows a beta distribution (Vovk 2012, "Conditional validity of inductive conformal
+    predictors", proposition 2a); (0, 0) if nothing may be flagged.
+    """
+    flagged = allowed_alarms(size, alpha) + 1
+    if flagged < 1:
+        return 0.0, 0.0
+    return tuple(float(rate) for rate in beta(flagged, size + 1 - flagged).ppf([0.025, 0.975]))
+
+
 def smallest_k(ranks: pl.Series, allowed: int, vocabulary_size: int) -> int:
     """The smallest K that at most `allowed` sequences exceed; V + 1, all known choices, if none may be flagged."""
-    if allowed < 0:
+    if allowed < 0 or not len(ranks):
         return vocabulary_size + 1
     return max(1, int(np.sort(ranks.to_numpy())[::-1][allowed]))
 
@@ -92,7 +113,22 @@ def apply(scores: pl.DataFrame, decision: dict) -> pl.DataFrame:
         flagged_top_k=unseen | (pl.col("rank") > rules["top_k"]["K"]),
         flagged_tail_probability=unseen | rare,
         flagged_tail_probability_and_counts=unseen | (rare_and_new & ~pl.col("count_vector_seen")),
+        flagged_top_k_paper=unseen | (pl.col("rank") > rules["top_k_paper"]["K"]),
     )
+
+
+def abnormality(scores: pl.DataFrame, rule: str) -> np.ndarray:
+    """What a rule thresholds, higher for more abnormal: with it a rule ranks all sequences, at no threshold.
+
+    Confirmed by counts, sequences whose counts training had seen come after all others, in their own order.
+    """
+    if rule in ("top_k", PAPER_RULE):
+        return scores["rank"].to_numpy().astype(float)
+    tails = scores["tail_probability"].to_numpy().astype(float)
+    if rule == "tail_probability":
+        return -tails
+    excused = (scores["count_vector_seen"] & ~scores["has_unseen_key"]).to_numpy()
+    return -(tails + 2.0 * excused)
 
 
 def sweep_k(scores: pl.DataFrame, vocabulary_size: int) -> pl.DataFrame:
@@ -111,17 +147,27 @@ def sweep_k(scores: pl.DataFrame, vocabulary_size: int) -> pl.DataFrame:
 
 
 def candidate_rules(validation: pl.DataFrame, vocabulary_size: int, alphas: tuple[float, ...]) -> pl.DataFrame:
-    """One row an alpha: what each rule would be and the share of validation sequences it flags."""
+    """One row a rule and alpha, and one for the paper's K: its setting, and the share of validation it flags.
+
+    `low` and `high` bound that share with 95 % over bootstrap samples of the validation sequences.
+    """
+    decisions = {alpha: calibrate(validation, vocabulary_size, alpha) for alpha in alphas}
     rows = []
-    for alpha in alphas:
-        decision = calibrate(validation, vocabulary_size, alpha)
-        rules = decision["rules"]
-        rates = {f"false alarms {rule}": rules[rule]["validation_false_alarm_rate"] for rule in RULES}
-        own = {"alpha": alpha, "kept": decision["alpha_kept"], "K": rules["top_k"]["K"]}
-        rows.append(
-            own | {"K_over_V": rules["top_k"]["K_over_V"], "threshold": rules["tail_probability"]["threshold"]} | rates
-        )
-    return pl.DataFrame(rows)
+    for rule in (*RULES, PAPER_RULE):
+        for alpha, decision in decisions.items() if rule != PAPER_RULE else list(decisions.items())[:1]:
+            values = decision["rules"][rule]
+            low, high = _bootstrap_share(apply(validation, decision)[f"flagged_{rule}"].to_numpy())
+            about = {"rule": RULE_TITLES[rule], "alpha": None if rule == PAPER_RULE else alpha}
+            about |= {name: values.get(name) for name in ("K", "K_over_V", "threshold")}
+            about |= {"false_alarm_rate": values["validation_false_alarm_rate"], "low": low, "high": high}
+            rows.append(about | {"kept": None if rule == PAPER_RULE else decision["alpha_kept"]})
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _bootstrap_share(flags: np.ndarray, resamples: int = 1_000) -> tuple[float, float]:
+    """2.5 % and 97.5 % quantiles of the share of flagged sequences over bootstrap samples. Seeded."""
+    shares = np.random.default_rng(0).binomial(len(flags), flags.mean(), size=resamples) / len(flags)
+    return tuple(float(share) for share in np.quantile(shares, [0.025, 0.975]))
 
 
 def bootstrap_k(validation: pl.DataFrame, vocabulary_size: int, alpha: float, resamples: int = 500) -> np.ndarray:

@@ -14,7 +14,12 @@ SHARES = ("share", "rate", "coverage", "alarms", "with_unseen_key", "in_training
 
 def show_table(frame: pl.DataFrame, caption: str) -> None:
     """Show a frame with figures rounded for reading: shares in percent, a dash for what is undefined."""
-    display({"text/html": _html(*_cells(frame), caption), "text/plain": as_text(frame, caption)}, raw=True)
+    display({"text/html": as_html(frame, caption), "text/plain": as_text(frame, caption)}, raw=True)
+
+
+def as_html(frame: pl.DataFrame, caption: str) -> str:
+    """The same table as HTML."""
+    return _html(*_cells(frame), caption)
 
 
 def as_text(frame: pl.DataFrame, caption: str) -> str:

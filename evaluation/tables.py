@@ -126,8 +126,8 @@ def trivial_false_alarms(validation: pl.DataFrame) -> pl.DataFrame:
 
 
 def verdicts(found: dict) -> pl.DataFrame:
-    """One row a rule and trivial detector: precision, recall, F1 with its interval, MCC and false-alarm rate."""
-    wanted = ("precision", "recall", "f1", "f1_low", "f1_high", "mcc", "false_alarm_rate")
+    """One row a rule and trivial detector: precision, recall, F1 and MCC with intervals, and the ranking figures."""
+    wanted = ("precision", "recall", "f1", "f1_low", "f1_high", "mcc", "false_alarm_rate", "average_precision", "auroc")
     rows = [
         {"rule": ledger.TITLES[name]} | {column: measured[column] for column in wanted}
         for name, measured in found["rules"].items()
@@ -138,10 +138,11 @@ def verdicts(found: dict) -> pl.DataFrame:
 def conclusion(found: dict) -> str:
     """What the figures say: the best rule, and whether it beats the best trivial detector."""
     f1 = {name: values["f1"] for name, values in found["rules"].items() if values["f1"] is not None}
+    trivial = {name for name in f1 if ledger.TITLES[name].startswith("trivial")}
     if not f1:
         return "The test set has no anomaly: there is no F1 to compare. Look at the false-alarm rates and the ranking."
-    rule = max((name for name in f1 if name not in floors.TRIVIAL), key=f1.__getitem__)
-    floor = max((name for name in f1 if name in floors.TRIVIAL), key=f1.__getitem__)
+    rule = max((name for name in f1 if name not in trivial), key=f1.__getitem__)
+    floor = max(trivial, key=f1.__getitem__)
     best = found["rules"][rule]
     verdict = "beats" if f1[rule] > f1[floor] else "does not beat"
     close = ", which lies within its interval" if best["f1_low"] <= f1[floor] < f1[rule] else ""
@@ -150,6 +151,24 @@ def conclusion(found: dict) -> str:
         f"{best['f1_high']:.3f}) at a false-alarm rate of {best['false_alarm_rate']:.2%}. It {verdict} the best "
         f"trivial detector ({ledger.TITLES[floor].removeprefix('trivial: ')}, F1 {f1[floor]:.3f}){close}."
     )
+
+
+def promise(decision: dict) -> str:
+    """What false-alarm rate the validation sequences can promise, and how far a single calibration may miss alpha."""
+    low, high = decision["false_alarm_interval"]
+    size = decision["validation_sequences"]
+    return (
+        f"{size:,} validation sequences can promise a false-alarm rate of {decision['smallest_alpha']:.2%} at best. At "
+        f"alpha = {decision['alpha']:.2%} the rate is at most alpha on average over calibrations; that of this one "
+        f"lies between {low:.2%} and {high:.2%} with 95 % confidence, lower where ranks tie or counts excuse."
+    )
+
+
+def published(figures: pl.DataFrame, base: str, comparable: bool) -> pl.DataFrame:
+    """The published figures of a data set, each with its protocol, source, and whether ours may stand beside it."""
+    mark = "only with the same protocol" if comparable else f"no, {base} is a sample"
+    columns = ("method", "protocol", "precision", "recall", "f1", "source", "verified")
+    return figures.select(columns).with_columns(comparable=pl.lit(mark))
 
 
 def cost(found: dict) -> pl.DataFrame:

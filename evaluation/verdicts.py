@@ -5,27 +5,88 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from evaluation import floors, ledger, metrics, rules
+from evaluation import drift, floors, ledger, metrics, rules
+from evaluation.ngrams import NGRAMS
 
 
-def judge(scores: pl.DataFrame, decision: dict) -> tuple[pl.DataFrame, dict]:
+def calibrate(scores: pl.DataFrame, vocabulary_size: int, alpha: float, ngram_scores: dict[str, pl.DataFrame]) -> dict:
+    """What `decision.json` holds: the rules on the model's validation scores, under `ngrams` on those of counting."""
+    decision = rules.calibrate(scores, vocabulary_size, alpha)
+    counted = {name: rules.calibrate(own, vocabulary_size, alpha)["rules"] for name, own in ngram_scores.items()}
+    return decision | {"ngrams": counted}
+
+
+def judge(
+    scores: pl.DataFrame,
+    decision: dict,
+    ngram_scores: dict[str, pl.DataFrame],
+    prevalence: float | None,
+    handled: dict[str, pl.DataFrame],
+) -> tuple[pl.DataFrame, dict]:
     """The scores with `flagged_<rule>` columns, and `rules, ranking, data, prevalence` of `metrics.json`.
 
-    The trivial detectors stand among the rules. The ranking is that of the smallest tail probability.
+    The trivial detectors stand among the rules. `at_prevalence` has the same figures with the normals weighted to
+    that share of anomalies, `distinct` those with every distinct sequence counted once. `handled` are the scores with
+    unseen keys accepted over time (`drift.settle`), whose verdicts stand beside the others as `<rule>_<handling>`.
+    The ranking is that of the smallest tail probability.
     """
-    flags, trivial = rules.apply(scores, decision), floors.trivial_flags(scores)
+    flags = rules.apply(scores, decision)
+    verdicts, orders = _verdicts(scores, flags, decision, ngram_scores)
+    for handling, settled in handled.items():
+        verdicts[f"unseen_key_{handling}"] = settled["has_unseen_key"].to_numpy()
+        applied = drift.flags({handling: settled}, decision)
+        for rule in rules.RULES:
+            verdicts[f"{rule}_{handling}"] = applied[f"flagged_{rule}_{handling}"].to_numpy()
+            orders[f"{rule}_{handling}"] = rules.abnormality(settled, rule)
     labels = scores["label"].to_numpy()
-    verdicts = {rule: flags[f"flagged_{rule}"] for rule in rules.RULES} | {
-        name: trivial[name] for name in floors.TRIVIAL
-    }
+    first = scores["first_of_its_kind"].to_numpy()
+    distinct = [{name: values[first] for name, values in of.items()} for of in (verdicts, orders)]
     found = {
-        "rules": {name: metrics.measure(flagged.to_numpy(), labels) for name, flagged in verdicts.items()},
-        "ranking": metrics.ranking(-scores["tail_probability"].to_numpy().astype(float), labels),
+        "rules": _measure_all(verdicts, orders, labels),
+        "at_prevalence": None,
+        "distinct": {
+            "sequences": int(first.sum()),
+            "rules": _measure_all(*distinct, labels[first]),
+        },
+        "ranking": metrics.ranking(orders["tail_probability"], labels),
         "data": describe(scores),
         "prevalence": float((labels == 1).mean()),
     }
+    if prevalence is not None and found["data"]["test_anomalies"]:
+        found["at_prevalence"] = {
+            "prevalence": prevalence,
+            "rules": _measure_all(verdicts, orders, labels, prevalence),
+            "ranking": metrics.ranking(orders["tail_probability"], labels, prevalence),
+        }
     unflagged = scores.drop(name for name in scores.columns if name.startswith("flagged_"))
     return pl.concat([unflagged, flags], how="horizontal"), found
+
+
+def _verdicts(
+    scores: pl.DataFrame, flags: pl.DataFrame, decision: dict, ngram_scores: dict[str, pl.DataFrame]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The flags of every rule and detector, and the order in which those that have one put the sequences."""
+    verdicts = {rule: flags[f"flagged_{rule}"].to_numpy() for rule in decision["rules"]}
+    orders = {rule: rules.abnormality(scores, rule) for rule in decision["rules"]}
+    trivial = floors.trivial_flags(scores)
+    verdicts |= {name: trivial[name].to_numpy() for name in floors.TRIVIAL}
+    for ngram, own in ngram_scores.items():
+        applied = rules.apply(own, {"rules": decision["ngrams"][ngram]})
+        for rule in rules.RULES:
+            verdicts[f"{ngram}_{rule}"] = applied[f"flagged_{rule}"].to_numpy()
+            orders[f"{ngram}_{rule}"] = rules.abnormality(own, rule)
+    return verdicts, orders
+
+
+def _measure_all(
+    verdicts: dict[str, np.ndarray], orders: dict[str, np.ndarray], labels: np.ndarray, prevalence: float | None = None
+) -> dict[str, dict]:
+    nothing = {"auroc": None, "average_precision": None}
+    return {
+        name: metrics.measure(flagged, labels, prevalence)
+        | (metrics.ranking(orders[name], labels, prevalence) if name in orders else nothing)
+        for name, flagged in verdicts.items()
+    }
 
 
 def describe(scores: pl.DataFrame) -> dict[str, float | int | None]:
@@ -34,6 +95,7 @@ def describe(scores: pl.DataFrame) -> dict[str, float | int | None]:
     return {
         "test_sequences": len(scores),
         "test_anomalies": len(anomalous),
+        "distinct_sequences": int(scores["first_of_its_kind"].sum()),
         "normals_also_in_training": normal["in_training"].mean(),
         "anomalies_also_in_training": anomalous["in_training"].mean(),
         "normals_with_unseen_key": normal["has_unseen_key"].mean(),
@@ -57,25 +119,34 @@ def score_gap(first: pl.DataFrame, second: pl.DataFrame) -> float:
     return float(np.abs(one[known] - two[known]).max())
 
 
-def ledger_rows(found: dict, decision: dict, config: dict, environment: dict) -> list[dict]:
-    """Rows for `ledger.record`: the run's rules, and the trivial detectors, which belong to the data alone."""
-    shared = {
-        "date": date.today().isoformat(),
-        "data": config["data"],
-        "data_hash": config["data_hash"],
-        "simulated": found["data"]["simulated"],
-        "test_sequences": found["data"]["test_sequences"],
-        "test_anomalies": found["data"]["test_anomalies"],
-        "commit": environment["commit"],
-    }
-    own = {name: config[name] for name in ("method", "model", "seed")} | {
-        name: decision[name] for name in ("alpha", "V")
-    }
-    own |= found["ranking"] | {"seconds": sum(found["seconds"].values()), "peak_memory_gb": found["peak_memory_gb"]}
-    own["device"] = environment["device"]
+def ledger_rows(found: dict, decision: dict, about: dict) -> list[dict]:
+    """Rows for `ledger.record`: the run's rules, and the trivial detectors, which belong to the data alone.
+
+    Each rule has a row at the test set's own share of anomalies, and one at the prevalence that was asked for.
+    `about` are the columns that the run as a whole fills.
+    """
+    about = about | {"V": decision["V"], "questions": None}
+    rows = _rows_at(found["rules"], None, decision, about)
+    if found["at_prevalence"]:
+        rows += _rows_at(found["at_prevalence"]["rules"], found["at_prevalence"]["prevalence"], decision, about)
+    asked = {"questions": found.get("questions")}
+    return [row | (asked if row["rule"].endswith("_ask_once") else {}) for row in rows]
+
+
+def _rows_at(measured: dict[str, dict], prevalence: float | None, decision: dict, about: dict) -> list[dict]:
     rows = []
-    for rule, measured in found["rules"].items():
-        about = {"method": "trivial"} if rule in floors.TRIVIAL else own | {"K": decision["rules"][rule].get("K")}
-        figures = {name: measured[name] for name in measured if name in ledger.SCHEMA}
-        rows.append(shared | about | figures | {"rule": rule})
+    for rule, figures in measured.items():
+        values = decision["rules"].get(rule.removesuffix("_adaptive").removesuffix("_ask_once"))
+        own = about | {"alpha": decision["alpha"], "K": values.get("K") if values else None}
+        if values is None:  # nothing of the model is in it: no seed but that of the split, no time of its own
+            own |= {"method": "trivial", "model": None, "seed": None, "seconds": None, "peak_memory_gb": None}
+            ngram, _, counted = rule.partition("_")
+            own |= {"K": decision["ngrams"][ngram][counted].get("K")} if ngram in NGRAMS else {"alpha": None}
+        kept = {name: value for name, value in figures.items() if name in ledger.SCHEMA}
+        rows.append(own | kept | {"rule": rule, "prevalence": prevalence})
     return rows
+
+
+def today() -> str:
+    """The date of a ledger row."""
+    return date.today().isoformat()

@@ -49,6 +49,7 @@ OPTIONS = {
         "--labels": {"type": Path, "help": "CSV with BlockId,Label"},
         "--keys": {"type": Path, "nargs": "+", "metavar": "FILE", "help": "NORMAL [ABNORMAL] sequences, one a line"},
         "--key-stream": {"type": Path, "metavar": "FILE", "help": "parquet of consecutive lines: key, label"},
+        "--resplit": {"type": Path, "metavar": "FOLDER", "help": "sequences of this data folder, split anew by --seed"},
         "--engine": {"choices": ["polars", "ray"], "default": "polars", "help": "ray: a plain log on a cluster"},
         "--lines": {"metavar": "A-B", "help": "use only these lines of the log"},
     },
@@ -79,7 +80,7 @@ OPTIONS = {
 
 def job_of(options: argparse.Namespace) -> Job:
     """The checked job; raises BadInput where options do not go together."""
-    spec = None if options.keys or options.key_stream else find_spec(options)
+    spec = None if options.keys or options.key_stream or options.resplit else find_spec(options)
     if options.keys and len(options.keys) > 2:
         raise BadInput("--keys takes one or two files: normal sequences, then abnormal ones.")
     if options.labels and spec and not spec.session:

@@ -1,6 +1,7 @@
 """README, pins and commands say what is true of the repository."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from evaluation import ledger
+from evaluation import ledger, pages
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNS = ledger.read(ROOT / "results" / "results.csv")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -20,20 +22,25 @@ def pins(name: str) -> dict[str, str]:
 
 
 def test_the_result_table_is_the_ledger():
-    between = README[README.index(ledger.MARKS[0]) + len(ledger.MARKS[0]) : README.index(ledger.MARKS[1])]
-    assert between.strip() == ledger.markdown(ledger.read(ROOT / "results" / "results.csv")).strip()
+    between = README[README.index(pages.MARKS[0]) + len(pages.MARKS[0]) : README.index(pages.MARKS[1])]
+    assert between.strip() == pages.headline(RUNS, pages.read_published()).strip()
     assert "simulated" in between
+    whole = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert whole == pages.everything(RUNS, pages.read_published())
 
 
 def test_the_table_is_rewritten_between_its_marks_only(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{ledger.MARKS[0]}\nold\n{ledger.MARKS[1]}\nafter\n")
-    ledger.write_table(readme, ROOT / "results" / "results.csv")
+    readme, results = tmp_path / "README.md", tmp_path / "results"
+    results.mkdir()
+    shutil.copy(ROOT / "results" / "results.csv", results)
+    readme.write_text(f"before\n{pages.MARKS[0]}\nstale table\n{pages.MARKS[1]}\nafter\n")
+    pages.write_tables(readme, results)
     text = readme.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
-    assert "old" not in text
+    assert "stale table" not in text
     assert "| trivial: unseen key |" in text
+    assert (results / "README.md").read_text().startswith("# Results")
 
 
 def test_the_file_tree_names_every_module_and_nothing_else():
@@ -46,7 +53,7 @@ def test_the_file_tree_names_every_module_and_nothing_else():
         assert (ROOT / folder).is_dir(), folder
 
 
-@pytest.mark.parametrize("page", ["README.md", "data/README.md", "benchmarks/README.md"])
+@pytest.mark.parametrize("page", ["README.md", "data/README.md", "benchmarks/README.md", "results/README.md"])
 def test_links_inside_the_repository_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", (ROOT / page).read_text(encoding="utf-8")):
         assert ((ROOT / page).parent / target).exists(), target

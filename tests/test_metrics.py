@@ -68,3 +68,50 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
         found = metrics.measure(np.repeat(flags, cells), labels)
         hits += found["f1_low"] <= truth <= found["f1_high"]
     assert 0.92 <= hits / 500 <= 0.98
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=4, max_size=60), st.sampled_from([0.01, 0.0293, 0.5]))
+def test_a_prevalence_weighs_the_normals_as_scikit_learn_would(pairs, prevalence):
+    flags, labels = (np.array(column, dtype=int) for column in zip(*pairs, strict=True))
+    if not labels.any() or labels.all() or not flags.any():
+        return
+    weights = np.where(labels == 1, 1.0, metrics.normal_weight(labels, prevalence))
+    assert weights[labels == 1].sum() / weights.sum() == pytest.approx(prevalence)
+    found = metrics.measure(flags, labels, prevalence)
+    assert found["precision"] == pytest.approx(precision_score(labels, flags, sample_weight=weights))
+    assert found["recall"] == pytest.approx(recall_score(labels, flags))
+    assert found["f1"] == pytest.approx(f1_score(labels, flags, sample_weight=weights))
+    assert found["mcc"] == pytest.approx(matthews_corrcoef(labels, flags, sample_weight=weights), abs=1e-9)
+
+
+def test_prevalence_by_hand():
+    """Half of 4 anomalies found, 1 of 10 normals flagged; at 10 % one anomaly stands against nine normals."""
+    flags, labels = np.array([1, 1, 0, 0] + [1] + [0] * 9), np.array([1] * 4 + [0] * 10)
+    found = metrics.measure(flags, labels, 0.1)
+    assert found["precision"] == pytest.approx(0.1 * 0.5 / (0.1 * 0.5 + 0.9 * 0.1))
+    assert (found["true_positives"], found["false_positives"], found["false_alarm_rate"]) == (2, 1, 0.1)
+
+
+def test_average_precision_falls_with_the_prevalence_and_auroc_does_not():
+    chance = np.random.default_rng(0)
+    labels = np.array([1] * 50 + [0] * 50)
+    score = chance.normal(size=100) + labels
+    even, rare = metrics.ranking(score, labels), metrics.ranking(score, labels, 0.02)
+    assert rare["average_precision"] < even["average_precision"]
+    assert rare["auroc"] == even["auroc"]
+
+
+@pytest.mark.parametrize("prevalence", [None, 0.05])
+def test_intervals_hold_the_truth_about_as_often_as_they_say(prevalence):
+    """Coverage by simulation: a detector of recall .8 and false-alarm rate .05, 300 test sets of 400."""
+    chance, share = np.random.default_rng(0), 0.25
+    inside = 0
+    used = share if prevalence is None else prevalence
+    precision = used * 0.8 / (used * 0.8 + (1 - used) * 0.05)
+    truth = 2 * precision * 0.8 / (precision + 0.8)
+    for _ in range(300):
+        labels = (chance.random(400) < share).astype(int)
+        flags = chance.random(400) < np.where(labels == 1, 0.8, 0.05)
+        found = metrics.measure(flags, labels, prevalence)
+        inside += found["f1_low"] <= truth <= found["f1_high"]
+    assert 0.91 <= inside / 300 <= 0.98

@@ -72,7 +72,9 @@ def test_too_few_validation_sequences_promise_nothing_they_cannot_keep():
     assert decision["alpha_kept"] is False
     assert "1.01% at best" in decision["notes"][0]
     assert decision["rules"]["top_k"]["K"] == 13
-    assert not any(rules.apply(scores([13], tails=[0.0]), decision).row(0))
+    flags = rules.apply(scores([13], tails=[0.0]), decision).row(0, named=True)
+    assert not any(flags[f"flagged_{rule}"] for rule in rules.RULES)
+    assert decision["false_alarm_interval"] == (0.0, 0.0)
     assert rules.calibrate(scores([1] * 99), vocabulary_size=12, alpha=0.01)["alpha_kept"] is True
 
 
@@ -95,7 +97,8 @@ def test_the_promised_false_alarm_rate_holds_on_average():
         tails = chance.beta(2, 5, size=299)
         frame = scores(np.ceil(1 / tails).astype(int).tolist(), tails=tails.tolist())
         decision = rules.calibrate(frame[:99], vocabulary_size=10_000, alpha=0.05)
-        rates.append(rules.apply(frame[99:], decision).select(pl.all().mean()).row(0))
+        flags = rules.apply(frame[99:], decision).select(f"flagged_{rule}" for rule in rules.RULES)
+        rates.append(flags.select(pl.all().mean()).row(0))
     means = dict(zip(rules.RULES, np.mean(rates, axis=0), strict=True))
     assert max(means.values()) <= 0.05 + 0.0025  # three standard errors
     assert means["tail_probability"] >= 0.05 - 0.0025  # continuous scores: the promise is used, too
@@ -114,3 +117,33 @@ def test_bootstrap_k_is_seeded_and_scatters_around_k():
     assert np.array_equal(samples, rules.bootstrap_k(validation, 12, 0.05))
     assert rules.calibrate(validation, 12, 0.05)["rules"]["top_k"]["K"] in samples
     assert len(set(samples)) > 1
+
+
+def test_the_stated_interval_holds_the_rate_of_a_single_calibration():
+    """Alpha holds on average; a reader wants to know how far one calibration on n sequences may miss it."""
+    chance, inside = np.random.default_rng(1), 0
+    low, high = rules.false_alarm_interval(199, 0.05)
+    for _ in range(1_000):
+        threshold = rules.tail_threshold(pl.Series(chance.random(199)), rules.allowed_alarms(199, 0.05))
+        inside += low <= threshold <= high  # of uniform scores, the rate below a threshold is the threshold
+    assert 930 <= inside <= 970
+
+
+def test_the_papers_k_is_the_smallest_without_a_validation_miss():
+    decision = rules.calibrate(scores([1] * 195 + [3, 4, 5, 8, 9]), vocabulary_size=12, alpha=0.05)
+    assert decision["rules"]["top_k_paper"]["K"] == 9
+    assert decision["rules"]["top_k_paper"]["validation_false_alarm_rate"] == 0.0
+    assert decision["rules"]["top_k"]["K"] < 9
+
+
+def test_counts_rank_excused_sequences_behind_all_others():
+    frame = scores([1, 1, 1], tails=[0.5, 0.001, 0.2]).with_columns(count_vector_seen=pl.Series([False, True, False]))
+    assert np.argsort(-rules.abnormality(frame, "tail_probability")).tolist() == [1, 2, 0]
+    assert np.argsort(-rules.abnormality(frame, "tail_probability_and_counts")).tolist() == [2, 0, 1]
+
+
+def test_candidates_have_a_row_a_rule_and_alpha_with_an_interval_and_one_for_the_paper():
+    table = rules.candidate_rules(scores([1] * 195 + [3, 4, 5, 8, 9]), 12, (0.02, 0.05))
+    assert len(table) == 3 * 2 + 1
+    assert (table["low"] <= table["false_alarm_rate"]).all() and (table["false_alarm_rate"] <= table["high"]).all()
+    assert table["alpha"].null_count() == 1

@@ -9,7 +9,7 @@ import pytest
 
 import utils
 from errors import BadInput
-from evaluation import ledger, plots, report, rules, tables
+from evaluation import ledger, pages, plots, report, rules, tables
 
 SETTINGS = {"context": 8}
 
@@ -126,7 +126,7 @@ def test_scores_of_another_model_or_other_data_are_made_again(workspace):
     (run.model_folder / "next_key.json").write_text("{}")
     run.scores("test", counted)
     assert len(calls) == 2
-    run.judge(run.scores("test", counted), rules.calibrate(run.scores("validation", counted), 20, 0.05))
+    run.judge(run.scores("test", counted), run.calibrate(run.scores("validation", counted), 20, 0.05))
     run.scores("test", counted)
     assert len(calls) == 3, "the verdicts lost what the scores belong to"
     change_data_hash(workspace / "data" / "sample")
@@ -158,7 +158,7 @@ def test_a_local_model_goes_by_the_name_of_its_folder(workspace):
 
 def judged_run(workspace) -> tuple[utils.Run, dict, dict]:
     run = trained()
-    decision = rules.calibrate(run.scores("validation", fake_score), 20, 0.05)
+    decision = run.calibrate(run.scores("validation", fake_score), 20, 0.05)
     run.write_decision(decision)
     _, found = run.judge(run.scores("test", fake_score), run.read_decision())
     return run, found, decision
@@ -173,7 +173,10 @@ def test_test_scores_and_metrics_hold_what_the_contract_names(workspace):
     written = json.loads((run.folder / "metrics.json").read_text())
     assert written == json.loads(json.dumps(found))
     trivial = {"unseen_key", "unseen_key_or_length", "unseen_count_vector", "unseen_bigram"}
-    assert set(written["rules"]) == set(rules.RULES) | trivial
+    counting = {f"{name}_{rule}" for name in ("unigram", "bigram") for rule in rules.RULES}
+    assert set(written["rules"]) == set(rules.RULES) | {"top_k_paper"} | trivial | counting
+    assert set(written["distinct"]["rules"]) == set(written["rules"])
+    assert written["distinct"]["sequences"] == written["data"]["distinct_sequences"] < 1250
     assert {"precision", "recall", "f1", "mcc", "f1_low", "f1_high"} <= set(written["rules"]["top_k"])
     assert {"auroc", "average_precision"} == set(written["ranking"])
     assert written["prevalence"] == 75 / 1250
@@ -188,7 +191,7 @@ def test_a_test_without_anomalies_has_false_alarms_and_no_f1(workspace):
     assert found["rules"]["top_k"]["false_alarm_rate"] is not None
     assert found["ranking"] == {"auroc": None, "average_precision": None}
     assert "no F1 to compare" in tables.conclusion(found)
-    assert tables.verdicts(found)["f1"].null_count() == 7
+    assert tables.verdicts(found)["f1"].null_count() == 14
 
 
 def test_a_test_without_labels_is_judged_without_a_crash(workspace):
@@ -198,7 +201,7 @@ def test_a_test_without_labels_is_judged_without_a_crash(workspace):
     run, found, decision = judged_run(workspace)
     assert found["rules"]["top_k"]["f1"] is None
     assert "no F1 to compare" in tables.conclusion(found)
-    assert len(run.record(found, decision)) == 7
+    assert len(run.record(found, decision)) == 14
     judged = pl.read_parquet(run.folder / "test_scores.parquet")
     assert list(report.pick(judged, "top_k")) == ["alarms"]
     assert len(report.pick(judged, "top_k")["alarms"]) > 0
@@ -210,10 +213,11 @@ def test_the_ledger_keeps_one_row_a_run_and_rule(workspace):
     run, found, decision = judged_run(workspace)
     run.record(found, decision)
     rows = run.record(found, decision)
-    assert len(rows) == len(ledger.read(utils.LEDGER)) == 7
+    assert len(rows) == len(ledger.read(utils.LEDGER)) == 14
     own = rows.filter(pl.col("method") == "next_key")
-    assert own["rule"].to_list() == list(rules.RULES)
-    assert own["K"].to_list() == [decision["rules"]["top_k"]["K"], None, None]
+    assert own["rule"].to_list() == [*rules.RULES, "top_k_paper"]
+    values = decision["rules"]
+    assert own["K"].to_list() == [values["top_k"]["K"], None, None, values["top_k_paper"]["K"]]
     assert rows["simulated"].all()
 
 
@@ -226,3 +230,43 @@ def test_the_conclusion_says_when_a_trivial_detector_wins(workspace):
     assert "It beats the best trivial detector" in tables.conclusion(found)
     found["rules"]["top_k"] |= {"f1_low": 0.45}
     assert "which lies within its interval" in tables.conclusion(found)
+
+
+def test_a_prevalence_adds_rows_and_leaves_those_at_the_tests_own(workspace):
+    run = trained()
+    decision = run.calibrate(run.scores("validation", fake_score), 20, 0.05)
+    scores = run.scores("test", fake_score)
+    _, own = run.judge(scores, decision)
+    _, both = run.judge(scores, decision, 0.0293)
+    assert both["rules"] == own["rules"]
+    assert both["at_prevalence"]["rules"]["top_k"]["recall"] == own["rules"]["top_k"]["recall"]
+    rows = run.record(both, decision)
+    assert rows["prevalence"].value_counts().sort("prevalence").rows() == [(None, 14), (0.0293, 14)]
+
+
+def test_a_failed_run_stays_visible_until_it_succeeds(workspace):
+    """A table that drops what crashed shows survivors only."""
+    run, found, decision = judged_run(workspace)
+    about = run.data.ledger_columns() | {"method": "next_key", "model": "tiny-llama", "seed": 0}
+    failed = ledger.record(utils.LEDGER, [about | {"status": "failed: no memory", "date": "2026-01-01"}])
+    assert ledger.failures(failed)["status"].to_list() == ["failed: no memory"]
+    assert "failed: no memory" in pages.everything(failed, pages.read_published())
+    run.record(found, decision)
+    assert ledger.failures(ledger.read(utils.LEDGER)).is_empty()
+
+
+def test_every_row_of_the_tables_names_its_command(workspace):
+    run, found, decision = judged_run(workspace)
+    rows = run.record(found, decision)
+    text = pages.headline(rows, pages.read_published())
+    assert '1. `make sweep DATA=sample MODELS=tiny-llama SEEDS="0"`' in text
+    table = [line for line in text.splitlines() if line.startswith("| ") and "| rule |" not in line]
+    assert len(table) == 14
+    assert all(line.rstrip(" |").endswith("| 1") for line in table)
+
+
+def test_published_figures_are_marked_as_not_comparable_with_a_sample():
+    text = pages.everything(pages.ledger.read(pages.PUBLISHED.with_name("results.csv")), pages.read_published())
+    rows = [line for line in text.splitlines() if line.startswith("| *published")]
+    assert rows
+    assert all("**not comparable**" in line and "verified: " in line for line in rows)

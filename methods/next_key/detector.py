@@ -15,10 +15,10 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from errors import BadInput
 from methods.next_key import adapter, backbone, shards
-from methods.next_key.batches import chunk, pad
+from methods.next_key.batches import Chunk, batches_by_length, chunk, pad
 from methods.next_key.key_rows import KEY_EMBEDDINGS, key_words, restrict_to_keys, start_keys
 from methods.next_key.machine import UNSLOTH, Plan, merging_plan, small_plan
-from methods.next_key.memory import Load, first_load, fit_in_memory, release
+from methods.next_key.memory import Load, first_load, fit_in_memory, release, scoring_tokens
 from methods.next_key.recipes import RECIPES, TrainingSettings
 from methods.next_key.scoring import choice_log_probabilities, forward, score_sequences
 from methods.next_key.tiny import TINY_MODELS, build_tiny
@@ -173,6 +173,23 @@ class NextKey:
         """One row a sequence, in order; columns as in `scoring.score_sequences`."""
         with self.plan.arithmetic():
             return score_sequences(self.model, self.vocabulary, sequences, self.settings.context)
+
+    @torch.inference_mode()
+    def likeliest(self, prefixes: Sequences, count: int = 3) -> list[list[tuple[str, float]]]:
+        """The `count` likeliest choices after each prefix with their probabilities, likeliest first."""
+        self.model.eval()
+        cut = [self.vocabulary.encode(keys)[:-1][-self.settings.context :] for keys in prefixes]
+        found: dict[int, list[tuple[str, float]]] = {}
+        chunks = [Chunk(number, ids, 0, 1) for number, ids in enumerate(cut)]
+        for batch in batches_by_length(chunks, lambda item: len(item.ids), scoring_tokens(self.model)):
+            with self.plan.arithmetic():
+                logits = forward(self.model, pad(batch))
+            lasts = torch.tensor([len(item.ids) - 1 for item in batch], device=logits.device)
+            best = choice_log_probabilities(logits[torch.arange(len(batch), device=logits.device), lasts]).topk(count)
+            for item, values, places in zip(batch, best.values.exp().tolist(), best.indices.tolist(), strict=True):
+                names = [self.vocabulary.name(place + FIRST_CHOICE) for place in places]
+                found[item.sequence] = list(zip(names, values, strict=True))
+        return [found[number] for number in range(len(cut))]
 
     @torch.inference_mode()
     def next_keys(self, prefix: Sequence[str]) -> pl.DataFrame:

@@ -237,7 +237,6 @@ def trainer_arguments(settings: TrainingSettings, plan: Plan, load: Load, seed: 
         report_to="none",
         disable_tqdm=True,
         seed=seed,
-        adam_beta2=settings.adam_beta2,
         data_seed=seed,  # the order of the rows is then the same for every number of processes
         ddp_find_unused_parameters=False,
     )

@@ -1,0 +1,67 @@
+"""Every flagged sequence with its worst event: where it is in the log, what came, and what the model expected there."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import polars as pl
+
+from evaluation.rules import RULES
+
+END = "<end>"
+SCHEMA = {
+    "sequence_id": pl.String,
+    "label": pl.Int8,
+    "flagged_by": pl.String,
+    "length": pl.Int64,
+    "worst_event": pl.Int64,
+    "line": pl.Int64,
+    "key": pl.String,
+    "template": pl.String,
+    "rank": pl.Int64,
+    "tail_probability": pl.Float32,
+    "expected": pl.String,
+    "has_unseen_key": pl.Boolean,
+}
+Choices = Sequence[tuple[str, float]]
+
+
+def alarms(
+    judged: pl.DataFrame,
+    sequences: pl.DataFrame,
+    templates: Mapping[str, str | None],
+    expected: Callable[[list[list[str]]], Sequence[Choices]],
+    rules: Sequence[str] = RULES,
+) -> pl.DataFrame:
+    """One row a sequence that any of `rules` flags, columns of `SCHEMA`, the strangest first.
+
+    `judged` are scores with `flagged_<rule>`, `sequences` the data's, `expected` the likeliest choices after each of
+    many prefixes: it is asked once, for distinct prefixes. `worst_event` and `line` count from 1. An end that came too
+    early is the event after the last one, with key `<end>` and no line.
+    """
+    flagged = judged.filter(pl.any_horizontal(f"flagged_{rule}" for rule in rules))
+    found = flagged.join(sequences.select("sequence_id", "keys", "lines"), on="sequence_id", maintain_order="left")
+    worst = pl.col("worst_event")
+    names = [pl.when(f"flagged_{rule}").then(pl.lit(rule)) for rule in rules]
+    found = found.with_columns(
+        pl.concat_str(names, separator=" ", ignore_nulls=True).alias("flagged_by"),
+        pl.col("lines").list.get(worst, null_on_oob=True).alias("line"),
+        pl.col("keys").list.get(worst, null_on_oob=True).fill_null(END).alias("key"),
+        pl.Series("expected", _choices(found, expected), pl.String),
+        worst + 1,
+    )
+    template = pl.col("key").replace_strict(dict(templates), default=None, return_dtype=pl.String)
+    found = found.with_columns(template.alias("template"))
+    return found.select(*SCHEMA).cast(SCHEMA).sort("tail_probability", maintain_order=True)
+
+
+def _choices(found: pl.DataFrame, expected: Callable[[list[list[str]]], Sequence[Choices]]) -> list[str]:
+    """What was expected at the worst event of each row, as text."""
+    prefixes = [tuple(keys[:worst]) for keys, worst in found.select("keys", "worst_event").iter_rows()]
+    distinct = list(dict.fromkeys(prefixes))
+    answers = expected([list(prefix) for prefix in distinct]) if distinct else []
+    texts = {prefix: _as_text(choices) for prefix, choices in zip(distinct, answers, strict=True)}
+    return [texts[prefix] for prefix in prefixes]
+
+
+def _as_text(choices: Choices) -> str:
+    shares = (f"{share:.0%}" if share >= 0.01 else "<1%" for _, share in choices)
+    return "; ".join(f"{key} ({share})" for (key, _), share in zip(choices, shares, strict=True))
