@@ -286,6 +286,8 @@ def published(data: Data) -> pl.DataFrame:
 
 def gallery(run: Run, judged: pl.DataFrame, rule: str, expected: Callable) -> dict[str, list[tuple[str, str]]]:
     """False alarms, misses and hits of `rule`, each sequence as HTML and as a line, with what was expected instead."""
+    if f"flagged_{rule}" not in judged.columns:
+        raise BadInput(f"There is no rule {rule!r}; choose one of {', '.join(rules.RULE_TITLES)}.")
     sequences = run.data.sequences.select("sequence_id", "keys", "lines")
     end = {"line": None, "key": "<end>", "event": "end of the sequence"}
     found = {}

@@ -160,6 +160,15 @@ def test_a_sequence_beyond_the_context_is_judged_to_its_end(tmp_path):
     assert anomalous["event_log_probabilities"][:23] == pytest.approx(normal["event_log_probabilities"][:23], abs=1e-5)
 
 
+def test_the_likeliest_choices_of_many_prefixes_are_those_of_each_alone(tmp_path):
+    detector = fitted("tiny-llama", tmp_path)
+    prefixes = [[], ["open"], ["open", "read", "read"], ["open", *["read"] * 60]]
+    for prefix, found in zip(prefixes, detector.likeliest(prefixes, 3), strict=True):
+        alone = detector.next_keys(prefix).head(3)
+        assert [key for key, _ in found] == alone["key"].to_list()
+        assert [share for _, share in found] == pytest.approx(alone["probability"].to_list(), abs=1e-5)
+
+
 def test_next_keys_agree_with_the_scores(tmp_path):
     detector = fitted("tiny-llama", tmp_path)
     keys = grammar(1, seed=5)[0]

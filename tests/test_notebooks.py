@@ -144,9 +144,10 @@ def test_the_run_folder_holds_contract_2(job):
         "config.json", "environment.json", "model", "training.csv", "validation_scores.parquet", "decision.json",
         "test_scores.parquet", "metrics.json", "train.ipynb", "get_k.ipynb", "test.ipynb", "figures/training.png",
         "figures/false_alarms_by_k.png", "figures/f1.png", "figures/precision_recall.png", "figures/sources.png",
+        "alarms.csv", "report.html",
     } <= files  # fmt: skip
     assert not [name for name in files if Path(name).name.startswith(".") or "checkpoint" in name]
-    assert len(pl.read_csv(job[1] / "results" / "results.csv")) == 7
+    assert len(pl.read_csv(job[1] / "results" / "results.csv")) == 14
 
 
 def test_a_second_call_does_nothing_again(job):

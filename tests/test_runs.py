@@ -270,3 +270,44 @@ def test_published_figures_are_marked_as_not_comparable_with_a_sample():
     rows = [line for line in text.splitlines() if line.startswith("| *published")]
     assert rows
     assert all("**not comparable**" in line and "verified: " in line for line in rows)
+
+
+def test_an_unknown_rule_is_a_sentence(workspace):
+    run, _, _ = judged_run(workspace)
+    judged = pl.read_parquet(run.folder / "test_scores.parquet")
+    with pytest.raises(BadInput, match=r"no rule 'top_kk'; choose one of top_k, tail_probability"):
+        utils.gallery(run, judged, "top_kk", lambda prefixes: [[] for _ in prefixes])
+
+
+def test_the_report_and_the_alarms_of_a_run_are_written(workspace):
+    run, _, _ = judged_run(workspace)
+    judged = pl.read_parquet(run.folder / "test_scores.parquet")
+
+    def expected(prefixes):
+        return [[("<end>", 1.0)] for _ in prefixes]
+
+    shown = utils.gallery(run, judged, "top_k", expected)
+    assert set(shown) == {"false alarms", "misses", "hits"}
+    run.write_report(judged, shown, expected)
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "SIMULATED" in page.upper()
+    assert len(pl.read_csv(run.folder / "alarms.csv")) == int(
+        judged.select(pl.any_horizontal(f"flagged_{rule}" for rule in rules.RULES)).sum().item()
+    )
+
+
+def test_answers_in_triage_csv_are_read_back(workspace):
+    """The analyst's answers must survive the next run of the notebook, and change its verdicts."""
+    run = trained()
+    scores = run.scores("test", fake_score)
+    queue = run.folder / "triage.csv"
+    by_labels = run.handle_drift(scores, None, True)["ask_once"]
+    asked = pl.read_csv(queue, schema_overrides={"answer": pl.String})
+    assert len(asked) >= 1
+    assert asked["answer"].null_count() == len(asked)
+    asked.with_columns(answer=pl.lit("benign")).write_csv(queue)
+    benign = run.handle_drift(scores, None, True)["ask_once"]
+    assert not benign["has_unseen_key"].any()
+    assert by_labels.columns == scores.columns
+    assert pl.read_csv(queue)["answer"].unique().to_list() == ["benign"]
+    assert run.handle_drift(scores, None, False) == {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The defaults are for the tiny models: our choice, by validation loss on 2 % of HDFS (benchmarks/README.md)."""
+    """The defaults are for the tiny models: our choice, by validation loss on HDFS (results/LOG.md)."""
 
     context: int = 512  # tokens, LogGPT's longest window; longer sequences are learned in overlapping chunks
     batch_size: int = 32  # distinct sequences of one optimizer step, on all devices together
