@@ -45,7 +45,7 @@ from utils import Data, open_data
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 TEXT_STEPS, TEXT_ROWS, TEXT_BLOCK, TEXT_RATE = 500, 4, 512, 2e-3
-MOST_WORDS = 2_000  # tokens of the tokenizer
+MOST_WORDS = 2_000  # tokens of the tokenizer; text of few templates has fewer
 GAP, MARKS = "<*>", string.digits + string.punctuation  # the first rows of a byte-level vocabulary, so of `paper`
 CLOSE = 1.05  # the target: at most 5 % above the lowest final loss of the three
 

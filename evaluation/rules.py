@@ -149,7 +149,7 @@ def sweep_k(scores: pl.DataFrame, vocabulary_size: int) -> pl.DataFrame:
 def candidate_rules(validation: pl.DataFrame, vocabulary_size: int, alphas: tuple[float, ...]) -> pl.DataFrame:
     """One row a rule and alpha, and one for the paper's K: its setting, and the share of validation it flags.
 
-    `low` and `high` bound that share with 95 % over bootstrap samples of the validation sequences.
+    `rate_low` and `rate_high` bound that share with 95 % over bootstrap samples of the validation sequences.
     """
     decisions = {alpha: calibrate(validation, vocabulary_size, alpha) for alpha in alphas}
     rows = []
@@ -159,7 +159,7 @@ def candidate_rules(validation: pl.DataFrame, vocabulary_size: int, alphas: tupl
             low, high = _bootstrap_share(apply(validation, decision)[f"flagged_{rule}"].to_numpy())
             about = {"rule": RULE_TITLES[rule], "alpha": None if rule == PAPER_RULE else alpha}
             about |= {name: values.get(name) for name in ("K", "K_over_V", "threshold")}
-            about |= {"false_alarm_rate": values["validation_false_alarm_rate"], "low": low, "high": high}
+            about |= {"false_alarm_rate": values["validation_false_alarm_rate"], "rate_low": low, "rate_high": high}
             rows.append(about | {"kept": None if rule == PAPER_RULE else decision["alpha_kept"]})
     return pl.DataFrame(rows, infer_schema_length=None)
 

@@ -145,5 +145,6 @@ def test_counts_rank_excused_sequences_behind_all_others():
 def test_candidates_have_a_row_a_rule_and_alpha_with_an_interval_and_one_for_the_paper():
     table = rules.candidate_rules(scores([1] * 195 + [3, 4, 5, 8, 9]), 12, (0.02, 0.05))
     assert len(table) == 3 * 2 + 1
-    assert (table["low"] <= table["false_alarm_rate"]).all() and (table["false_alarm_rate"] <= table["high"]).all()
+    assert (table["rate_low"] <= table["false_alarm_rate"]).all()
+    assert (table["false_alarm_rate"] <= table["rate_high"]).all()
     assert table["alpha"].null_count() == 1
