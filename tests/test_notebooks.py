@@ -47,7 +47,7 @@ def test_every_used_name_of_the_shared_modules_exists(name):
     import utils
 
     source = "\n".join(cell.source for cell in code_cells(name))
-    for module, attribute in re.findall(r"\b(utils|plots|report|rules|tables|verdicts)\.(\w+)", source):
+    for module, attribute in re.findall(r"\b(utils|plots|report|rules|tables|verdicts)\.(?!py\b)(\w+)", source):
         owner = utils if module == "utils" else getattr(utils, module)
         assert hasattr(owner, attribute), f"{module}.{attribute}"
     for attribute in re.findall(r"\bdetector\.(\w+)\(", source):
