@@ -135,6 +135,22 @@ def verdicts(found: dict) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"rule": pl.String} | dict.fromkeys(wanted, pl.Float64))
 
 
+def intervals(found: dict) -> pl.DataFrame:
+    """Precision, recall, F1 and MCC of the model's rules, each as `value (low - high)`; a dash where undefined."""
+    names = ("precision", "recall", "f1", "mcc")
+    rows = [
+        {"rule": ledger.TITLES[rule]} | {name: _with_interval(measured, name) for name in names}
+        for rule, measured in found["rules"].items()
+        if not ledger.TITLES[rule].startswith("trivial")
+    ]
+    return pl.DataFrame(rows, schema=dict.fromkeys(("rule", *names), pl.String))
+
+
+def _with_interval(measured: dict, name: str) -> str | None:
+    value, low, high = (measured[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return None if value is None else f"{value:.3f} ({low:.3f} - {high:.3f})"
+
+
 def conclusion(found: dict) -> str:
     """What the figures say: the best rule, and whether it beats the best trivial detector."""
     f1 = {name: values["f1"] for name, values in found["rules"].items() if values["f1"] is not None}

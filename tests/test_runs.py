@@ -201,6 +201,7 @@ def test_a_test_without_labels_is_judged_without_a_crash(workspace):
     run, found, decision = judged_run(workspace)
     assert found["rules"]["top_k"]["f1"] is None
     assert "no F1 to compare" in tables.conclusion(found)
+    assert tables.intervals(found)["f1"].null_count() == 4
     assert len(run.record(found, decision)) == 14
     judged = pl.read_parquet(run.folder / "test_scores.parquet")
     assert list(report.pick(judged, "top_k")) == ["alarms"]
