@@ -21,6 +21,7 @@ the adapter that Transformers + PEFT trained in the same format.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -104,8 +105,6 @@ def variants() -> Iterator[tuple[str, str]]:
 
 def measure(place: str, data: str, path: str, bits: str, copies: int, batch_size: int) -> None:
     """Train and score through one path, in a process of its own; writes <path>_<bits>.json and .parquet in `place`."""
-    if path == "transformers":
-        sys.modules["unsloth"] = None  # how Python is told that a module is not to be found
     from methods.next_key import NextKey, machine
     from methods.next_key.recipes import RECIPES
 
@@ -162,7 +161,8 @@ def compare(options: argparse.Namespace) -> dict[str, float]:
         about = {"place": place, "data": options.data, "copies": options.copies, "batch_size": options.batch_size}
         for path, bits in variants():
             print(f"\n{path}, {bits}", flush=True)
-            subprocess.run([sys.executable, "-c", CHILD, json.dumps(about | {"path": path, "bits": bits})])
+            own = os.environ | {"NEXT_KEY_UNSLOTH": "1" if path == "unsloth" else "0"}
+            subprocess.run([sys.executable, "-c", CHILD, json.dumps(about | {"path": path, "bits": bits})], env=own)
             if (result := Path(place) / f"{path}_{bits}.json").is_file():
                 found = json.loads(result.read_text(encoding="utf-8"))
                 figures |= {f"{path}_{bits}_{name}": value for name, value in found.items()}
