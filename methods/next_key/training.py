@@ -209,7 +209,7 @@ def _refuse_other_vocabulary(checkpoint: Path, vocabulary: Vocabulary) -> None:
 def trainer_arguments(settings: TrainingSettings, plan: Plan, load: Load, seed: int, checkpoints: Path) -> SFTConfig:
     """The trainer's settings for this machine."""
     cuda = plan.device.startswith("cuda")
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(checkpoints),
         num_train_epochs=settings.max_epochs,
         per_device_train_batch_size=load.micro_batch,
@@ -240,6 +240,10 @@ def trainer_arguments(settings: TrainingSettings, plan: Plan, load: Load, seed: 
         data_seed=seed,  # the order of the rows is then the same for every number of processes
         ddp_find_unused_parameters=False,
     )
+    # Without a launcher one card trains, as the Trainer itself has it for models that are spread over cards: its data
+    # parallelism in one process would double the step.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def history(log: list[dict]) -> list[dict]:
