@@ -182,7 +182,7 @@ def f1_by_k(table: pl.DataFrame, k: int) -> Figure:
 def detection_sources(sources: dict[str, dict[str, int]]) -> Figure:
     """Stacked bars: by which sign each rule's detections came, and what it missed."""
     signs = list(next(iter(sources.values())))
-    figure, axes = _axes("Where the detections come from", "anomalous test sequences", "", height=2.9)
+    figure, axes = _axes("Where the detections come from", "anomalous test sequences", "", height=3.2)
     colors = dict(zip(signs, ("#8172b3", NORMAL, "#55a868", ACCENT, "#dddddd"), strict=True))
     for row, counts in enumerate(reversed(sources.values())):
         left = 0
@@ -190,7 +190,7 @@ def detection_sources(sources: dict[str, dict[str, int]]) -> Figure:
             axes.barh(row, counts[sign], left=left, color=colors[sign], label=sign if row == 0 else None)
             left += counts[sign]
     axes.set_yticks(range(len(sources)), [RULE_TITLES[rule].replace(", ", ",\n") for rule in reversed(sources)])
-    axes.legend(frameon=False, ncols=len(signs), loc="upper left", bbox_to_anchor=(-0.01, -0.32), fontsize=8)
+    axes.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(-0.01, -0.28), fontsize=8)
     return figure
 
 
