@@ -212,7 +212,7 @@ def compare_training(logs: Subject, windows: Subject) -> Figures:
         found[f"train_loss{name}"] = curve["validation_loss"].min()
         found[f"train_loss_published{name}"] = best["validation_loss"]
         found[f"train_seconds_published{name}"] = best["seconds"]
-        found[f"train_seconds_to_that_loss{name}"] = reached or float("inf")
+        found |= {f"train_seconds_to_that_loss{name}": reached} if reached else {}
         found[f"train_speedup{name}"] = best["seconds"] / reached if reached else 0.0
     return found
 
