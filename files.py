@@ -10,12 +10,17 @@ import polars as pl
 from errors import BadInput
 
 
+def is_first_process() -> bool:
+    """Whether this is the first process of a launcher, or the only one: it alone changes a run folder."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def write(path: Path, content: dict | pl.DataFrame, about: dict[str, str] | None = None) -> None:
     """Write JSON, CSV or Parquet by the ending of `path`; beside and renamed, so half a file is never left.
 
     `about` goes into the metadata of a Parquet file. Of the processes of a launcher only the first one writes.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first_process():
         return
     beside = path.with_name(f".new-{path.name}")
     if isinstance(content, dict):

@@ -18,7 +18,7 @@ from errors import BadInput
 from evaluation import drift, ledger, page, pages, plots, report, rules, show, tables, verdicts
 from evaluation.alarms import alarms
 from evaluation.show import show_sentence, show_table
-from files import hash_folder, read_json, write
+from files import hash_folder, is_first_process, read_json, write
 
 __all__ = [
     "BadInput", "Data", "Run", "gallery", "open_data", "open_run", "plots", "published", "report", "rules",
@@ -81,7 +81,8 @@ class Run:
         """Keep the loss of every epoch, which marks the training as complete; its checkpoints are removed."""
         peak = pl.lit(peak_memory_gb()).alias("peak_memory_gb")
         write(self.folder / "training.csv", training.with_columns(peak))
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        if is_first_process():  # it has saved the model by now; another one may be ahead of it
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def write_path(self, path: dict) -> pl.DataFrame:
         """Keep in environment.json which way the model runs on this machine, and why; returns the whole as a table."""
@@ -200,8 +201,8 @@ class Run:
         """Write alarms.csv and report.html of the run; `shown` is its gallery, `expected` as in `alarms.alarms`."""
         listed = alarms(judged, self.data.sequences, self.data.templates, expected)
         write(self.folder / "alarms.csv", listed)
-        pages = {case: [html for html, _ in sequences] for case, sequences in shown.items()}
-        path = page.write_page(self.folder, pages, self.data.templates)
+        galleries = {case: [html for html, _ in sequences] for case, sequences in shown.items()}
+        path = page.write_page(self.folder, galleries, self.data.templates)
         print(f"{path.as_posix()}: open it in any browser; alarms.csv lists {len(listed):,} flagged sequences")
 
     def table(self) -> pl.DataFrame:

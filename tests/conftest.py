@@ -6,6 +6,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # spinning threads collapse beside any othe
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("JUPYTER_PATH", None)
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,15 @@ def sample(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("data") / "sample"
     assert parse_logs.main(["sample", "--out", str(out)]) == 0
     return out
+
+
+@pytest.fixture
+def workspace(tmp_path, sample, monkeypatch) -> Path:
+    """A working folder with data/sample, as the notebooks see it."""
+    (tmp_path / "data").mkdir()
+    shutil.copytree(sample, tmp_path / "data" / "sample")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from huggingface_hub.errors import GatedRepoError
 
 from errors import BadInput
 from evaluation.verdicts import score_gap
-from methods.next_key import NextKey, backbone, machine
+from methods.next_key import NextKey, backbone, machine, training
 from methods.next_key.machine import GIB, TRANSFORMERS, UNSLOTH, Plan
 from tests.checkpoints import TEMPLATES, save_checkpoint
 from tests.test_next_key import grammar
@@ -134,12 +134,16 @@ def test_the_unsloth_path_trains_and_scores_through_its_own_calls(tmp_path, monk
     assert detector.score(grammar(5))["rank"].min() >= 1
 
 
-def test_sixteen_bits_train_save_and_load(tmp_path):
+def test_sixteen_bits_train_save_and_load(tmp_path, monkeypatch):
     """The mixed path of a GPU, on the CPU: frozen weights in bf16, what is trained in fp32, under autocast."""
     folder = save_checkpoint(tmp_path / "model", "llama", False)
     detector = NextKey(str(folder), 0, settings=LORA, templates=TEMPLATES)
     detector.plan = Plan(TRANSFORMERS, "cpu", "bfloat16", False, "a test")
+    read = []
+    original = training.collate_trees
+    monkeypatch.setattr(training, "collate_trees", lambda rows: read.append(len(rows)) or original(rows))
     curve = detector.fit(grammar(80), grammar(20, seed=1), tmp_path / "checkpoints")
+    assert read, "trees are never used where forward passes need autocast"
     assert curve["validation_loss"][-1] < curve["validation_loss"][0]
     kinds = {one.dtype for one in detector.model.parameters() if not one.requires_grad}
     assert torch.bfloat16 in kinds

@@ -1,6 +1,7 @@
 """Pretrained models by name: keys that begin from their templates, LoRA, and the same scores however they come back."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,32 @@ def test_the_best_epoch_is_loaded_back_with_its_key_rows(checkpoint, tmp_path):
     assert curve["epoch"].max() < 20, "never stopped early: the test shows nothing"
     assert curve["validation_loss"].arg_min() < len(curve) - 1
     assert detector.loss(grammar(40, seed=1)) == pytest.approx(curve["validation_loss"][1:].min(), abs=1e-5)
+
+
+def test_a_merged_model_needs_nothing_of_its_checkpoint(tmp_path):
+    """It is whole: it must load and score on a machine that has neither the hub nor the folder it came from."""
+    folder = save_checkpoint(tmp_path / "base", "llama", False)
+    detector = fitted(str(folder), tmp_path)
+    before = detector.score(SEQUENCES)
+    detector.merge(tmp_path / "merged")
+    shutil.rmtree(folder)
+    assert score_gap(before, NextKey.load(tmp_path / "merged").score(SEQUENCES)) < 1e-4
+
+
+def test_an_adapter_of_a_four_bit_build_loads_on_its_original_where_there_is_no_gpu(checkpoint, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    fitted(checkpoint(), tmp_path).save(tmp_path / "model")
+    path = tmp_path / "model" / "next_key.json"
+    about = json.loads(path.read_text()) | {"checkpoint": PRESETS["llama-3.2-1b"], "revision": "0" * 40}
+    path.write_text(json.dumps(about))
+    loaded = NextKey.load(tmp_path / "model")
+    assert (loaded.checkpoint, loaded.revision) == ("unsloth/Llama-3.2-1B-Instruct", None)
+
+
+def test_a_run_keeps_the_owner_of_a_hub_model_and_no_path_of_a_folder(checkpoint):
+    assert NextKey("HuggingFaceTB/SmolLM2-135M").describe()["checkpoint"] == "HuggingFaceTB/SmolLM2-135M"
+    assert "/" not in NextKey(checkpoint()).describe()["checkpoint"]
 
 
 # ------------------------------------------------------------------------------------------------------- key rows

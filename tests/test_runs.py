@@ -14,15 +14,6 @@ from evaluation import ledger, pages, plots, report, rules, tables
 SETTINGS = {"context": 8}
 
 
-@pytest.fixture
-def workspace(tmp_path, sample, monkeypatch):
-    """A working folder with data/sample, as the notebooks see it."""
-    (tmp_path / "data").mkdir()
-    shutil.copytree(sample, tmp_path / "data" / "sample")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def trained(seed: int = 0) -> utils.Run:
     run = utils.start_run("sample", "tiny-llama", seed, SETTINGS)
     run.model_folder.mkdir()
@@ -139,6 +130,18 @@ def test_only_the_first_process_of_a_launcher_writes(workspace, monkeypatch):
     run = utils.start_run("sample", "tiny-llama", 0, SETTINGS)
     assert not (run.folder / "config.json").exists()
     assert run.config["settings"] == SETTINGS
+
+
+def test_another_process_never_removes_what_the_first_may_still_need(workspace, monkeypatch):
+    """It may be done while the first one is still saving the model: killed then, the training would be lost."""
+    run = utils.start_run("sample", "tiny-llama", 0, SETTINGS)
+    run.checkpoints.mkdir()
+    monkeypatch.setenv("RANK", "1")
+    run.write_training(pl.DataFrame({"epoch": [0]}))
+    assert run.checkpoints.is_dir()
+    monkeypatch.setenv("RANK", "0")
+    run.write_training(pl.DataFrame({"epoch": [0]}))
+    assert not run.checkpoints.exists()
 
 
 def test_the_way_a_model_takes_stands_in_the_environment(workspace):

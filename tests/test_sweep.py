@@ -1,7 +1,6 @@
 """Sweeps: finished runs are passed over, failed ones stay visible, a seed splits the data anew."""
 
 import json
-import shutil
 import subprocess
 
 import polars as pl
@@ -12,15 +11,6 @@ import sweep
 from errors import BadInput
 from evaluation import ledger
 from utils import LEDGER, open_data
-
-
-@pytest.fixture
-def workspace(tmp_path, sample, monkeypatch):
-    """A working folder with data/sample."""
-    (tmp_path / "data").mkdir()
-    shutil.copytree(sample, tmp_path / "data" / "sample")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 class Runs:

@@ -58,6 +58,11 @@ def find_checkpoint(name: str) -> str:
     )
 
 
+def short_name(checkpoint: str) -> str:
+    """How a checkpoint is called in a run: of a folder its last part, so that no machine is named."""
+    return Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint
+
+
 def original(checkpoint: str) -> str:
     """The 16-bit checkpoint that a 4-bit build on the hub was made from; any other is its own."""
     return checkpoint if Path(checkpoint).is_dir() else _FOUR_BIT_SUFFIX.sub("", checkpoint)

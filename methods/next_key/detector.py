@@ -17,7 +17,7 @@ from errors import BadInput
 from methods.next_key import adapter, backbone, shards
 from methods.next_key.batches import Chunk, batches_by_length, chunk, pad
 from methods.next_key.key_rows import KEY_EMBEDDINGS, key_words, restrict_to_keys, start_keys
-from methods.next_key.machine import UNSLOTH, Plan, merging_plan, small_plan
+from methods.next_key.machine import UNSLOTH, Plan, merging_plan, small_plan, whole_plan
 from methods.next_key.memory import Load, first_load, fit_in_memory, release, scoring_tokens
 from methods.next_key.recipes import RECIPES, TrainingSettings
 from methods.next_key.scoring import choice_log_probabilities, forward, score_sequences
@@ -72,7 +72,7 @@ class NextKey:
     def describe(self) -> dict:
         """The settings that a run keeps in its `config.json`."""
         about = asdict(self.settings) | {"key_embeddings": self.key_embeddings}
-        return about | ({"checkpoint": Path(self.checkpoint).name} if self.checkpoint else {})
+        return about | ({"checkpoint": backbone.short_name(self.checkpoint)} if self.checkpoint else {})
 
     @cached_property
     def plan(self) -> Plan:
@@ -105,7 +105,7 @@ class NextKey:
         if self.key_embeddings == "template":
             words = key_words(self.vocabulary, self.templates, backbone.load_tokenizer(self.checkpoint))
         model = backbone.load_checkpoint(self.checkpoint, self.plan, self.settings.context)
-        self.revision = getattr(model.config, "_commit_hash", None)
+        self.revision = model.config._commit_hash
         start_keys(model, self.vocabulary, self.key_embeddings, words, self.seed)
         if self.settings.lora_rank is None:
             adapter.to_full_precision(model)
@@ -119,7 +119,6 @@ class NextKey:
         An interrupted fit goes on from `checkpoints`, which may be removed once the model is saved. What does not fit
         in memory is tried again in smaller parts (memory.py). Columns as in `training.train`.
         """
-
         self.prepare(train_sequences)
         longest = min(self.settings.context, max(map(len, train_sequences)) + 2)
         first = first_load(self.model, self.plan, self.settings.batch_size, longest)
@@ -156,6 +155,18 @@ class NextKey:
                 str(self.folder), self.plan, self.settings.context, resize_model_vocab=self.vocabulary.tokens
             )
         return adapter.load_adapter(self._restricted(self.plan), self.folder)
+
+    def _find_base(self, checkpoint: str | None, revision: str | None) -> None:
+        """What a saved detector needs of its checkpoint: nothing if it was saved whole, else it or its original."""
+        self.checkpoint, self.revision = checkpoint, revision
+        if checkpoint is None:
+            return
+        if self.whole:
+            self.plan = whole_plan()
+            return
+        self.checkpoint = backbone.find_checkpoint(checkpoint)
+        if self.checkpoint != checkpoint:  # a 4-bit build where there is no GPU: its original has revisions of its own
+            self.revision = None
 
     def _restricted(self, plan: Plan, checkpoint: str | None = None) -> PreTrainedModel:
         model = backbone.load_checkpoint(
@@ -253,7 +264,7 @@ class NextKey:
         detector = cls.__new__(cls)
         detector.folder, detector.vocabulary = folder, Vocabulary.load(folder)
         detector.name, detector.seed, detector.whole = about["model"], about["seed"], about["whole"]
-        detector.checkpoint, detector.revision = about["checkpoint"], about["revision"]
+        detector._find_base(about["checkpoint"], about["revision"])
         detector.four_bit = about["plan"]["four_bit"]
         detector.key_embeddings, detector.templates = about["key_embeddings"], {}
         detector.settings = TrainingSettings(**about["settings"])

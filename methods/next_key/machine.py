@@ -96,6 +96,11 @@ def small_plan() -> Plan:
     return Plan(SMALL, current_device(), "float32", False, "a model of this size gains nothing from 16 bits")
 
 
+def whole_plan() -> Plan:
+    """For a pretrained model that was saved without an adapter, as a merged one is."""
+    return Plan(TRANSFORMERS, current_device(), "float32", False, "saved whole, in fp32")
+
+
 def merging_plan() -> Plan:
     """For adding an adapter into its checkpoint for good: in fp32, where the most memory is."""
     return Plan(TRANSFORMERS, "cpu", "float32", False, "merged weights are rounded once, when they are used")

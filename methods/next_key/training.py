@@ -166,6 +166,8 @@ def train(
         with plan.arithmetic():
             return mean_validation_loss(current, vocabulary, validation, settings.context)
 
+    with plan.arithmetic():
+        collate_rows = collator(model, rows, settings.batch_size)
     untrained = {"epoch": 0, "training_loss": None, "validation_loss": validation_loss(model), "seconds": 0.0}
     trainer = WeightedTrainer(
         model=model,
@@ -173,7 +175,7 @@ def train(
         train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(rows[:1]),  # never read: evaluate() scores `validation` itself
         processing_class=vocabulary.tokenizer(),
-        data_collator=collator(model, rows, settings.batch_size),
+        data_collator=collate_rows,
         callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
         mean_step_keys=keys / (len(rows) / settings.batch_size),
         validation_loss=validation_loss,
