@@ -9,6 +9,7 @@ KEY_EMBEDDINGS ?=
 PREVALENCE ?=
 DRIFT  ?=
 MODELS ?= tiny-llama
+METHODS ?=
 SEEDS  ?= 0
 SPEC   ?=
 LOG    ?=
@@ -21,7 +22,7 @@ GPU  := $(shell nvidia-smi -L 2>/dev/null)
 REQUIREMENTS := $(if $(GPU),requirements-gpu.txt,requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run sweep test table notebooks lint clean
+.PHONY: help run sweep compare test table notebooks lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +40,10 @@ sweep: $(VENV)/run.stamp ## many runs for one table: DATA, MODELS and SEEDS with
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python sweep.py --data $(DATA) --models $(MODELS) --seeds $(SEEDS) \
 		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(DRIFT),--drift)
 
+compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by default; what the ledger lacks
+	@$(BIN)/python compare.py --data "$(DATA)" --seeds $(SEEDS) \
+		$(if $(METHODS),--methods $(METHODS)) $(if $(PREVALENCE),--prevalence "$(PREVALENCE)")
+
 test: $(VENV)/test.stamp ## style check and all tests, offline
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -47,10 +52,11 @@ test: $(VENV)/test.stamp ## style check and all tests, offline
 table: $(VENV)/run.stamp ## rebuild the result tables of README.md and results/README.md from results/results.csv
 	@$(BIN)/python -m evaluation.pages README.md results
 
-notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the three notebooks, for a commit
-	@rm -rf results/sample/next_key-tiny-llama-s0
+notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the four notebooks, for a commit
+	@rm -rf results/sample
 	@$(MAKE) --no-print-directory run DATA=sample MODEL=tiny-llama SEED=0
-	@$(BIN)/python tests/keep_outputs.py results/sample/next_key-tiny-llama-s0
+	@$(MAKE) --no-print-directory compare DATA=sample SEEDS=0
+	@$(BIN)/python tests/keep_outputs.py results/sample/next_key-tiny-llama-s0/*.ipynb results/sample/compare/compare.ipynb
 
 lint: $(VENV)/test.stamp ## put the code in the house style
 	@$(BIN)/ruff check --fix .

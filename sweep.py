@@ -16,14 +16,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 import parse_logs
 from errors import EXIT_CODE, BadInput
 from evaluation import ledger, verdicts
 from utils import LEDGER, open_data, short_name
 
 HERE = Path(__file__).resolve().parent
+ALPHA = 0.01  # that of get_k.ipynb
 
 
 @dataclass(frozen=True)
@@ -78,13 +77,8 @@ def split_folder(data: str, seed: int) -> str:
 def is_done(run: Wanted, prevalence: float | None, drift: bool) -> bool:
     """Whether the ledger has this run, at the prevalence and with the drift handling that are asked for."""
     data = open_data(run.folder)
-    mine = (
-        (pl.col("data_hash") == data.manifest["data_hash"])
-        & (pl.col("model") == short_name(run.model))
-        & (pl.col("seed") == run.seed)
-        & pl.col("prevalence").eq_missing(prevalence)
-    )
-    rules = ledger.read(LEDGER).filter(mine)["rule"].drop_nulls()
+    about = (data.manifest["data_hash"], "next_key", short_name(run.model), run.seed, prevalence, ALPHA)
+    rules = ledger.finished(ledger.read(LEDGER), *about)
     return len(rules) > 0 and (not drift or not data.is_chronological or rules.str.ends_with("_ask_once").any())
 
 

@@ -15,14 +15,28 @@ from matplotlib.figure import Figure
 from data_folder import Data, open_data
 from environment import environment, peak_memory_gb, show_environment
 from errors import BadInput
-from evaluation import drift, ledger, page, pages, plots, report, rules, show, tables, verdicts
+from evaluation import (
+    comparison,
+    comparison_plots,
+    drift,
+    ledger,
+    page,
+    pages,
+    plots,
+    report,
+    rules,
+    show,
+    tables,
+    verdicts,
+)  # fmt: skip
 from evaluation.alarms import alarms
 from evaluation.show import show_sentence, show_table
 from files import hash_folder, is_first_process, read_json, write
 
 __all__ = [
-    "BadInput", "Data", "Run", "gallery", "open_data", "open_run", "plots", "published", "report", "rules",
-    "show_environment", "show_gallery", "show_sentence", "show_table", "start_run", "tables", "verdicts",
+    "BadInput", "Data", "Run", "comparison", "comparison_plots", "gallery", "open_data", "open_run", "plots",
+    "published", "report", "rules", "show_environment", "show_gallery", "show_sentence", "show_table", "start_run",
+    "tables", "verdicts",
 ]  # fmt: skip
 LEDGER = Path("results") / "results.csv"
 
@@ -69,18 +83,18 @@ class Run:
         return {"data_hash": self.data.manifest["data_hash"], "model_hash": hash_folder(self.model_folder)}
 
     def fit(self, detector) -> None:
-        """Train `detector` (contract 3) on the data and keep its model, unless the run is trained already."""
+        """Train `detector` (contract of methods/) on the data and keep its model, unless the run is trained already."""
         if self.is_trained:
             print(f"{self.folder.as_posix()} is trained already; remove that folder to train again.")
             return
         curve = detector.fit(self.data.keys("train"), self.data.keys("validation"), self.checkpoints)
         detector.save(self.model_folder)
-        self.write_training(curve)
+        self.write_training(curve, detector.parameters)
 
-    def write_training(self, training: pl.DataFrame) -> None:
+    def write_training(self, training: pl.DataFrame, parameters: int) -> None:
         """Keep the loss of every epoch, which marks the training as complete; its checkpoints are removed."""
-        peak = pl.lit(peak_memory_gb()).alias("peak_memory_gb")
-        write(self.folder / "training.csv", training.with_columns(peak))
+        about = {"peak_memory_gb": pl.lit(peak_memory_gb()), "parameters": pl.lit(parameters)}
+        write(self.folder / "training.csv", training.with_columns(**about))
         if is_first_process():  # it has saved the model by now; another one may be ahead of it
             shutil.rmtree(self.checkpoints, ignore_errors=True)
 
@@ -110,7 +124,10 @@ class Run:
         scored = score(sequences["keys"].to_list())
         seconds = pl.lit((time.perf_counter() - started) / max(1, len(scored))).alias("seconds")
         first = sequences.select(first_of_its_kind=pl.col("keys").list.join(" ").is_first_distinct())
-        about = [sequences.select("sequence_id", "label"), scored, self.data.familiarity(split), first]
+        seen = self.data.familiarity(split)
+        if "has_unseen_key" not in scored.columns:
+            scored = scored.with_columns(has_unseen_key=~seen["all_keys_seen"])
+        about = [sequences.select("sequence_id", "label"), scored, seen, first]
         whole = pl.concat(about, how="horizontal").with_columns(seconds)
         write(path, whole, hashes)
         return whole
@@ -192,7 +209,7 @@ class Run:
         about = self.data.ledger_columns() | {name: self.config[name] for name in ("method", "model", "seed")}
         about |= {"date": verdicts.today(), "status": "done", "seconds": sum(found["seconds"].values())}
         about |= {name: found["data"][name] for name in ("test_sequences", "test_anomalies")}
-        about |= {"peak_memory_gb": found["peak_memory_gb"]}
+        about |= {"peak_memory_gb": found["peak_memory_gb"], "parameters": self.training["parameters"].max()}
         about |= {name: environment[name] for name in ("device", "commit")}
         rows = verdicts.ledger_rows(found, decision, about)
         return ledger.record(LEDGER, rows).filter(pl.col("data") == self.data.base)
@@ -290,20 +307,12 @@ def gallery(run: Run, judged: pl.DataFrame, rule: str, expected: Callable) -> di
     if f"flagged_{rule}" not in judged.columns:
         raise BadInput(f"There is no rule {rule!r}; choose one of {', '.join(rules.RULE_TITLES)}.")
     sequences = run.data.sequences.select("sequence_id", "keys", "lines")
-    end = {"line": None, "key": "<end>", "event": "end of the sequence"}
     found = {}
     for case, rows in report.pick(judged, rule).items():
         rows = rows.join(sequences, on="sequence_id", maintain_order="left").to_dicts()
         answers = expected([row["keys"][: row["worst_event"]] for row in rows]) if rows else []
-        found[case] = [
-            report.describe_sequence(
-                row,
-                [*run.data.events(row).to_dicts(), end],
-                [f"{run.data.templates.get(key) or key} ({share:.0%})" for key, share in choices],
-                opened=number == 0,
-            )
-            for number, (row, choices) in enumerate(zip(rows, answers, strict=True))
-        ]
+        events = [run.data.events(row).to_dicts() for row in rows]
+        found[case] = report.describe_sequences(rows, events, answers, run.data.templates)
     return found
 
 

@@ -31,11 +31,13 @@ SCHEMA = {
     "false_alarm_rate": pl.Float64,
     "auroc": pl.Float64,
     "average_precision": pl.Float64,
+    "best_f1": pl.Float64,  # at the threshold that test labels would choose: a diagnostic
     "questions": pl.Int64,
     "test_sequences": pl.Int64,
     "test_anomalies": pl.Int64,
     "seconds": pl.Float64,
     "peak_memory_gb": pl.Float64,
+    "parameters": pl.Int64,
     "device": pl.String,
     "commit": pl.String,
 }
@@ -71,7 +73,10 @@ def record(path: Path, rows: list[dict]) -> pl.DataFrame:
 def summary(ledger: pl.DataFrame) -> pl.DataFrame:
     """One row a data set, prevalence, model and rule, best mean F1 first: means over seeds, F1 also as a range."""
     keys = ("data", "protocol", "simulated", "prevalence", "method", "model", "rule")
-    means = ("precision", "recall", "f1", "average_precision", "auroc", "false_alarm_rate", "seconds", "peak_memory_gb")
+    means = (
+        "precision", "recall", "f1", "average_precision", "auroc", "best_f1", "false_alarm_rate", "seconds",
+        "peak_memory_gb", "parameters",
+    )  # fmt: skip
     done = ledger.filter(pl.col("rule").is_not_null())
     table = done.group_by(keys, maintain_order=True).agg(
         pl.len().alias("seeds"),
@@ -89,9 +94,24 @@ def summary(ledger: pl.DataFrame) -> pl.DataFrame:
     return table.sort(order, descending=[False, False, False, True], nulls_last=True, maintain_order=True)
 
 
+def finished(
+    ledger: pl.DataFrame, data_hash: str, method: str, model: str, seed: int, prevalence: float | None, alpha: float
+) -> pl.Series:
+    """The rules that the ledger has of a run at this prevalence and alpha; none if it is not done."""
+    mine = (
+        (pl.col("data_hash") == data_hash)
+        & (pl.col("method") == method)
+        & (pl.col("model") == model)
+        & (pl.col("seed") == seed)
+        & (pl.col("alpha") == alpha)
+        & pl.col("prevalence").eq_missing(prevalence)
+    )
+    return ledger.filter(mine)["rule"].drop_nulls()
+
+
 def failures(ledger: pl.DataFrame) -> pl.DataFrame:
-    """The runs that failed and have not succeeded since: `date, data, model, seed, status`."""
-    return ledger.filter(pl.col("rule").is_null()).select("date", "data", "model", "seed", "status")
+    """The runs that failed and have not succeeded since: `date, data, method, model, seed, status`."""
+    return ledger.filter(pl.col("rule").is_null()).select("date", "data", "method", "model", "seed", "status")
 
 
 def number(value: float | None) -> str:

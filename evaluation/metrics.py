@@ -106,3 +106,14 @@ def precision_recall(
     weights = _sample_weights(labels, prevalence)
     precision, recall, _ = precision_recall_curve(labels, abnormality, sample_weight=weights)
     return precision, recall
+
+
+def best_f1(abnormality: np.ndarray, labels: np.ndarray, prevalence: float | None = None) -> float | None:
+    """F1 at the threshold of the score that test labels would choose: what a paper with a tuned threshold reports.
+
+    A diagnostic, never a result of a detector; None if only one class is there.
+    """
+    if len(np.unique(labels)) < 2:
+        return None
+    precision, recall = precision_recall(abnormality, labels, prevalence)
+    return float(np.max(2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from evaluation import ledger
+from evaluation import comparison, ledger
 from evaluation.ledger import TITLES, number
 
 MARKS = ("<!-- results: made by make table -->", "<!-- end of results -->")
@@ -14,7 +14,7 @@ HEADS = (
     "method", "rule", "seeds", "F1", "interval", "precision", "recall", "false alarms", "average precision", "K / V",
     "command",
 )  # fmt: skip
-MORE_HEADS = (*HEADS, "AUROC", "questions", "seconds", "GB")
+MORE_HEADS = (*HEADS, "best F1", "AUROC", "questions", "seconds", "GB", "parameters")
 PUBLISHED = Path(__file__).resolve().parent.parent / "results" / "published.csv"
 SAMPLES = {"hdfs_keys": "hdfs", "hdfs_2pct": "hdfs", "bgl_keys": "bgl", "bgl_time": "bgl"}  # of which full data set
 
@@ -69,12 +69,27 @@ def _section(about: dict, rows: pl.DataFrame, published: pl.DataFrame, heads: tu
     ]
     lines += [_published_row(row, about, heads) for row in _published(about, published)]
     listed = "\n".join(f"{number}. `{command}`" for number, command in enumerate(numbered, start=1))
-    return f"{title}: {sizes}\n\n{_head(heads)}\n" + "\n".join(lines) + f"\n\n{listed}"
+    whole = f"{title}: {sizes}\n\n{_head(heads)}\n" + "\n".join(lines)
+    return f"{whole}\n\n{comparison.standing(_named(rows))}\n\n{listed}"
+
+
+def _named(rows: pl.DataFrame) -> pl.DataFrame:
+    """`method, rule, f1` as `comparison.standing` reads them."""
+    names = [_name(row) for row in rows.iter_rows(named=True)]
+    return rows.select(pl.Series("method", names), pl.col("rule").replace_strict(TITLES), "f1")
+
+
+def _name(row: dict) -> str:
+    """A detector as compare.ipynb calls it; none where nothing is learned."""
+    return f"{row['method']}/{row['model']}" if row["model"] else "none"
 
 
 def _command(row: dict) -> str:
     """What makes a row again; the trivial detectors come with any model."""
-    words = [f"make sweep DATA={row['data']}", f"MODELS={row['model'] or 'tiny-llama'}"]
+    if row["method"] in ("next_key", "trivial"):
+        words = [f"make sweep DATA={row['data']}", f"MODELS={row['model'] or 'tiny-llama'}"]
+    else:
+        words = [f"make compare DATA={row['data']}"]
     seeds = row["seed"] if row["model"] else row["split_seed"]
     words.append(f'SEEDS="{" ".join(map(str, seeds))}"')
     if row["prevalence"] is not None:
@@ -87,7 +102,7 @@ def _row(row: dict, command: int, heads: tuple[str, ...]) -> str:
     interval = (row["f1_lowest"], row["f1_highest"]) if several else (row["f1_low"], row["f1_high"])
     ks = f"{row['K_lowest']}" if row["K_lowest"] == row["K_highest"] else f"{row['K_lowest']}-{row['K_highest']}"
     cells = {
-        "method": row["model"] if row["model"] else "none",
+        "method": _name(row),
         "rule": TITLES[row["rule"]],
         "seeds": str(row["seeds"]),
         "F1": number(row["f1"]),
@@ -102,6 +117,8 @@ def _row(row: dict, command: int, heads: tuple[str, ...]) -> str:
         "questions": "" if row["questions"] is None else f"{row['questions']:.0f}",
         "seconds": "" if row["seconds"] is None else f"{row['seconds']:.0f}",
         "GB": "" if row["peak_memory_gb"] is None else f"{row['peak_memory_gb']:.2f}",
+        "best F1": "" if row["best_f1"] is None else number(row["best_f1"]),
+        "parameters": "" if row["parameters"] is None else f"{row['parameters']:,.0f}",
     }
     return f"| {' | '.join(cells[head] for head in heads)} |"
 

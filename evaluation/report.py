@@ -53,6 +53,21 @@ def pick(scores: pl.DataFrame, rule: str, count: int = 3) -> dict[str, pl.DataFr
     return {name: distinct.filter(case).head(count) for name, case in cases.items()}
 
 
+def describe_sequences(
+    rows: list[dict], events: list[list[dict]], choices: list[list[tuple[str, float]]], templates: dict
+) -> list[tuple[str, str]]:
+    """Each sequence as in `describe_sequence`, the first one unfolded; `choices` are keys with their probabilities."""
+    return [
+        describe_sequence(
+            row,
+            [*own, {"line": None, "key": "<end>", "event": "end of the sequence"}],
+            [f"{templates.get(key) or key} ({share:.0%})" for key, share in expected],
+            opened=number == 0,
+        )
+        for number, (row, own, expected) in enumerate(zip(rows, events, choices, strict=True))
+    ]
+
+
 def describe_sequence(scores: dict, events: list[dict], expected: list[str], opened: bool) -> tuple[str, str]:
     """One sequence as HTML, an event a row shaded by its tail probability, and as one line of text.
 

@@ -12,25 +12,27 @@ from math import floor
 
 import numpy as np
 import polars as pl
-from scipy.stats import beta
+from scipy.stats import beta, rankdata
 
 RULES = ("top_k", "tail_probability", "tail_probability_and_counts")
+SCORE_RULES = ("score", "score_and_counts")  # of detectors that give one number a sequence and no ranks
 PAPER_RULE = "top_k_paper"
 RULE_TITLES = {
     "top_k": "Top-K",
     "tail_probability": "tail probability",
     "tail_probability_and_counts": "tail probability, confirmed by counts",
     "top_k_paper": "Top-K, K as in the paper",
+    "score": "score",
+    "score_and_counts": "score, confirmed by counts",
 }
 
 
 def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> dict:
     """What `decision.json` holds of the rules, from validation scores of normal sequences.
 
-    Keys: `alpha, alpha_kept, notes, V, validation_sequences, smallest_alpha, rules`. `rules.top_k.K` is the smallest
-    K that keeps alpha; `threshold` of the other two is the conformal quantile of the smallest tail probability. Beside
-    them stands `top_k_paper`, which keeps no alpha: the paper picks K by eye where the curve of validation misses has
-    come down, and its K of 177 for 181 keys is read here as the smallest K that no validation sequence exceeds.
+    Keys: `alpha, alpha_kept, notes, V, validation_sequences, smallest_alpha, rules`. Which rules there are depends on
+    what the detector gives: ranks and tail probabilities, a score, or both. `rules.top_k.K` is the smallest K that
+    keeps alpha; `threshold` of the others is the conformal quantile of the smallest tail probability, or of the score.
     Where unseen keys alone break alpha, the other sequences are calibrated on and `alpha_kept` is false.
     """
     unseen = int(validation["has_unseen_key"].sum())
@@ -49,8 +51,6 @@ def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> d
             f"{len(used):,} validation sequences can promise a false-alarm rate of {1 / (len(used) + 1):.2%} at best, "
             f"not {alpha:.2%}: the rules flag unseen keys only. Give more validation sequences, or a larger ALPHA."
         )
-    top_k = {"K": smallest_k(used["rank"], allowed, vocabulary_size)}
-    tail = {"threshold": tail_threshold(used["tail_probability"], allowed)}
     decision = {
         "alpha": alpha,
         "alpha_kept": kept and allowed >= 0,
@@ -59,16 +59,33 @@ def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> d
         "validation_sequences": size,
         "smallest_alpha": 1 / (size + 1),
         "false_alarm_interval": false_alarm_interval(len(used), alpha),
-        "rules": {"top_k": top_k, "tail_probability": tail, "tail_probability_and_counts": dict(tail)},
+        "rules": _settings(used, validation, allowed, vocabulary_size),
     }
-    paper = smallest_k(validation.filter(~pl.col("has_unseen_key"))["rank"], 0, vocabulary_size)
-    decision["rules"][PAPER_RULE] = {"K": paper}
     flags = apply(validation, decision)
     for rule, values in decision["rules"].items():
         values["validation_false_alarm_rate"] = flags[f"flagged_{rule}"].mean()
         if "K" in values:
             values["K_over_V"] = values["K"] / vocabulary_size
     return decision
+
+
+def _settings(used: pl.DataFrame, validation: pl.DataFrame, allowed: int, vocabulary_size: int) -> dict[str, dict]:
+    """K or threshold of every rule that the scores allow for, at `allowed` alarms on the sequences `used`.
+
+    `top_k_paper` keeps no alpha: the paper picks K by eye where the curve of validation misses has come down, and its K
+    of 177 for 181 keys is read here as the smallest K that no validation sequence exceeds.
+    """
+    found = {}
+    if "rank" in used.columns:
+        found["top_k"] = {"K": smallest_k(used["rank"], allowed, vocabulary_size)}
+        for rule in RULES[1:]:
+            found[rule] = {"threshold": tail_threshold(used["tail_probability"], allowed)}
+        seen = validation.filter(~pl.col("has_unseen_key"))
+        found[PAPER_RULE] = {"K": smallest_k(seen["rank"], 0, vocabulary_size)}
+    if "score" in used.columns:
+        for rule in SCORE_RULES:
+            found[rule] = {"threshold": score_threshold(used["score"], allowed)}
+    return found
 
 
 def allowed_alarms(size: int, alpha: float) -> int:
@@ -100,35 +117,52 @@ def tail_threshold(tails: pl.Series, allowed: int) -> float:
     return float(np.sort(tails.to_numpy())[allowed]) if allowed >= 0 else 0.0
 
 
-def apply(scores: pl.DataFrame, decision: dict) -> pl.DataFrame:
-    """`flagged_<rule>: bool` for every rule, one row a sequence.
+def score_threshold(values: pl.Series, allowed: int) -> float | None:
+    """The score above which at most `allowed` sequences lie; None, which flags none, if none may be flagged."""
+    return float(np.sort(values.to_numpy())[::-1][allowed]) if allowed >= 0 else None
 
-    `scores` has `rank, tail_probability, has_unseen_key, count_vector_seen`.
+
+def apply(scores: pl.DataFrame, decision: dict) -> pl.DataFrame:
+    """`flagged_<rule>: bool` for every rule of the decision, one row a sequence.
+
+    `scores` has `has_unseen_key`, `count_vector_seen`, and what the rules read: `rank, tail_probability`, or `score`.
     """
-    rules = decision["rules"]
-    unseen = pl.col("has_unseen_key")
-    rare = pl.col("tail_probability").cast(pl.Float64) < rules["tail_probability"]["threshold"]
-    rare_and_new = pl.col("tail_probability").cast(pl.Float64) < rules["tail_probability_and_counts"]["threshold"]
-    return scores.select(
-        flagged_top_k=unseen | (pl.col("rank") > rules["top_k"]["K"]),
-        flagged_tail_probability=unseen | rare,
-        flagged_tail_probability_and_counts=unseen | (rare_and_new & ~pl.col("count_vector_seen")),
-        flagged_top_k_paper=unseen | (pl.col("rank") > rules["top_k_paper"]["K"]),
-    )
+    flags = {
+        f"flagged_{rule}": pl.col("has_unseen_key") | _is_odd(rule, values)
+        for rule, values in decision["rules"].items()
+    }
+    return scores.select(**flags)
+
+
+def _is_odd(rule: str, values: dict) -> pl.Expr:
+    """What a rule flags beside unseen keys."""
+    if rule in ("top_k", PAPER_RULE):
+        return pl.col("rank") > values["K"]
+    if rule in SCORE_RULES:
+        odd = pl.lit(False) if values["threshold"] is None else pl.col("score") > values["threshold"]
+    else:
+        odd = pl.col("tail_probability").cast(pl.Float64) < values["threshold"]
+    return odd & ~pl.col("count_vector_seen") if rule.endswith("_and_counts") else odd
 
 
 def abnormality(scores: pl.DataFrame, rule: str) -> np.ndarray:
     """What a rule thresholds, higher for more abnormal: with it a rule ranks all sequences, at no threshold.
 
-    Confirmed by counts, sequences whose counts training had seen come after all others, in their own order.
+    An unseen key comes first under a rule on scores, as it does by its rank and tail probability. Confirmed by counts,
+    sequences whose counts training had seen come after all others, in their own order.
     """
     if rule in ("top_k", PAPER_RULE):
         return scores["rank"].to_numpy().astype(float)
-    tails = scores["tail_probability"].to_numpy().astype(float)
-    if rule == "tail_probability":
-        return -tails
-    excused = (scores["count_vector_seen"] & ~scores["has_unseen_key"]).to_numpy()
-    return -(tails + 2.0 * excused)
+    unseen = scores["has_unseen_key"].to_numpy()
+    if rule in SCORE_RULES:
+        # by place, because scores have no bounds: everything with an unseen key lies above everything without
+        order = rankdata(scores["score"].to_numpy(), method="dense") + (len(scores) + 1.0) * unseen
+    else:
+        order = -scores["tail_probability"].to_numpy().astype(float)
+    if not rule.endswith("_and_counts"):
+        return order
+    excused = scores["count_vector_seen"].to_numpy() & ~unseen
+    return order - (order.max() - order.min() + 1.0) * excused
 
 
 def sweep_k(scores: pl.DataFrame, vocabulary_size: int) -> pl.DataFrame:

@@ -28,7 +28,7 @@ def judge(
     The trivial detectors stand among the rules. `at_prevalence` has the same figures with the normals weighted to
     that share of anomalies, `distinct` those with every distinct sequence counted once. `handled` are the scores with
     unseen keys accepted over time (`drift.settle`), whose verdicts stand beside the others as `<rule>_<handling>`.
-    The ranking is that of the smallest tail probability.
+    The ranking is that of the smallest tail probability, or of the score of a detector without ranks.
     """
     flags = rules.apply(scores, decision)
     verdicts, orders = _verdicts(scores, flags, decision, ngram_scores)
@@ -39,6 +39,7 @@ def judge(
             verdicts[f"{rule}_{handling}"] = applied[f"flagged_{rule}_{handling}"].to_numpy()
             orders[f"{rule}_{handling}"] = rules.abnormality(settled, rule)
     labels = scores["label"].to_numpy()
+    main = "tail_probability" if "tail_probability" in orders else "score"
     first = scores["first_of_its_kind"].to_numpy()
     distinct = [{name: values[first] for name, values in of.items()} for of in (verdicts, orders)]
     found = {
@@ -48,7 +49,7 @@ def judge(
             "sequences": int(first.sum()),
             "rules": _measure_all(*distinct, labels[first]),
         },
-        "ranking": metrics.ranking(orders["tail_probability"], labels),
+        "ranking": metrics.ranking(orders[main], labels),
         "data": describe(scores),
         "prevalence": float((labels == 1).mean()),
     }
@@ -56,7 +57,7 @@ def judge(
         found["at_prevalence"] = {
             "prevalence": prevalence,
             "rules": _measure_all(verdicts, orders, labels, prevalence),
-            "ranking": metrics.ranking(orders["tail_probability"], labels, prevalence),
+            "ranking": metrics.ranking(orders[main], labels, prevalence),
         }
     unflagged = scores.drop(name for name in scores.columns if name.startswith("flagged_"))
     return pl.concat([unflagged, flags], how="horizontal"), found
@@ -81,12 +82,17 @@ def _verdicts(
 def _measure_all(
     verdicts: dict[str, np.ndarray], orders: dict[str, np.ndarray], labels: np.ndarray, prevalence: float | None = None
 ) -> dict[str, dict]:
-    nothing = {"auroc": None, "average_precision": None}
     return {
-        name: metrics.measure(flagged, labels, prevalence)
-        | (metrics.ranking(orders[name], labels, prevalence) if name in orders else nothing)
+        name: metrics.measure(flagged, labels, prevalence) | _ranked(orders.get(name), labels, prevalence)
         for name, flagged in verdicts.items()
     }
+
+
+def _ranked(order: np.ndarray | None, labels: np.ndarray, prevalence: float | None) -> dict[str, float | None]:
+    """What needs no threshold, and F1 at the best one; nothing of detectors that only say yes or no."""
+    if order is None:
+        return {"auroc": None, "average_precision": None, "best_f1": None}
+    return metrics.ranking(order, labels, prevalence) | {"best_f1": metrics.best_f1(order, labels, prevalence)}
 
 
 def describe(scores: pl.DataFrame) -> dict[str, float | int | None]:
@@ -139,7 +145,8 @@ def _rows_at(measured: dict[str, dict], prevalence: float | None, decision: dict
         values = decision["rules"].get(rule.removesuffix("_adaptive").removesuffix("_ask_once"))
         own = about | {"alpha": decision["alpha"], "K": values.get("K") if values else None}
         if values is None:  # nothing of the model is in it: no seed but that of the split, no time of its own
-            own |= {"method": "trivial", "model": None, "seed": None, "seconds": None, "peak_memory_gb": None}
+            own |= dict.fromkeys(("model", "seed", "seconds", "peak_memory_gb", "parameters"))
+            own |= {"method": "trivial"}
             ngram, _, counted = rule.partition("_")
             own |= {"K": decision["ngrams"][ngram][counted].get("K")} if ngram in NGRAMS else {"alpha": None}
         kept = {name: value for name, value in figures.items() if name in ledger.SCHEMA}

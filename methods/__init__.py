@@ -1,4 +1,17 @@
-"""Detectors, one a file or a small folder: fit(train, validation), score(sequences), save(folder), load(folder).
+"""Detectors, one a file or a small folder; `parts/` holds what several are built of.
 
-A method gives ranks, probabilities or scores, higher or rarer meaning more abnormal, and never a decision.
+The contract of a detector:
+
+- `method` and `name`: the file it is in and which of its models it is; the two name the run folder.
+- `describe()`: its settings, a flat dict that JSON can hold.
+- `fit(train, validation, checkpoints)`: learns sequences of log keys, all normal; goes on from `checkpoints` after an
+  interruption; returns a frame with the column `seconds`, one row an epoch.
+- `parameters`: how many numbers it has learned.
+- `score(sequences)`: a frame, one row a sequence, in order. Either `rank` (of the least expected key, 1 = likeliest)
+  and `tail_probability` (smallest), or `score` (higher is more abnormal), or all three. `has_unseen_key` says where a
+  key stands that the detector knows nothing of; without it, where one stands that training never saw.
+- `save(folder)` and `load(folder, train_sequences=None)`: the same scores after loading.
+
+Never a decision: those are the rules of evaluation/, calibrated on validation normals. README, "A method of your own",
+has an example.
 """

@@ -1,4 +1,4 @@
-"""Keep the outputs of an executed run in the three notebooks that are committed: `make notebooks`.
+"""Keep the outputs of an executed run in the notebooks that are committed: `make notebooks`.
 
 Papermill's own cell and metadata and all times are left out, so that two runs differ where results differ.
 """
@@ -9,7 +9,6 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ("train", "get_k", "test")
 
 
 def cleaned(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -28,7 +27,7 @@ def cleaned(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 if __name__ == "__main__":
-    for name in NOTEBOOKS:
-        notebook = cleaned(nbformat.read(Path(sys.argv[1]) / f"{name}.ipynb", as_version=4))
+    for executed in map(Path, sys.argv[1:]):
+        notebook = cleaned(nbformat.read(executed, as_version=4))
         nbformat.validate(notebook)
-        nbformat.write(notebook, ROOT / f"{name}.ipynb")
+        nbformat.write(notebook, ROOT / executed.name)

@@ -15,7 +15,8 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ("train", "get_k", "test")
+NAMES = ("train", "get_k", "test")  # of one run; compare.ipynb is about many
+ALL = (*NAMES, "compare")
 
 
 def notebook(name: str) -> nbformat.NotebookNode:
@@ -30,7 +31,7 @@ def parameters(name: str) -> str:
     return next(cell.source for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", []))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_every_cell_compiles_and_defines_no_function_beyond_ten_lines(name):
     nbformat.validate(notebook(name))
     for cell in code_cells(name):
@@ -40,22 +41,27 @@ def test_every_cell_compiles_and_defines_no_function_beyond_ten_lines(name):
         assert len(cell.source.splitlines()) <= 25
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_every_used_name_of_the_shared_modules_exists(name):
     """A renamed helper must not wait for a person to run into it."""
+    import compare
     import methods.next_key
     import utils
 
+    modules = {"utils": utils, "compare": compare}
     source = "\n".join(cell.source for cell in code_cells(name))
-    for module, attribute in re.findall(r"\b(utils|plots|report|rules|tables|verdicts)\.(?!py\b)(\w+)", source):
-        owner = utils if module == "utils" else getattr(utils, module)
+    shared = r"\b(utils|compare|comparison|comparison_plots|plots|report|rules|tables|verdicts)\.(?!py\b)(\w+)"
+    for module, attribute in re.findall(shared, source):
+        owner = modules.get(module) or getattr(utils, module)
         assert hasattr(owner, attribute), f"{module}.{attribute}"
     for attribute in re.findall(r"\bdetector\.(\w+)\(", source):
         assert hasattr(methods.next_key.NextKey, attribute), attribute
 
 
-def test_the_setup_cell_is_the_same_in_all_three():
+def test_the_setup_cell_is_the_same_everywhere():
+    """compare.ipynb brings more methods; how it fetches the repository on a hosted runtime is the same."""
     assert len({code_cells(name)[0].source for name in NAMES}) == 1
+    assert len({code_cells(name)[0].source.partition("\n\n")[0] for name in ALL}) == 1
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="there is no repository to fetch from")
@@ -89,15 +95,16 @@ def test_the_first_cell_fetches_the_repository_on_a_hosted_runtime_and_only_ther
 
 
 def test_one_cell_of_parameters_the_same_three_and_no_k_typed_by_hand():
-    for name in NAMES:
+    for name in ALL:
         cells = [cell for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", [])]
         assert len(cells) == 1
-        assert parameters(name).splitlines()[:3] == parameters("train").splitlines()[:3]
+        same = 1 if name == "compare" else 3
+        assert parameters(name).splitlines()[:same] == parameters("train").splitlines()[:same]
         source = "\n".join(cell.source for cell in code_cells(name))
         assert not re.search(r"\bK\s*=\s*\d", source)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_committed_with_the_outputs_of_a_clean_run(name):
     path = ROOT / f"{name}.ipynb"
     assert path.stat().st_size < 1_000_000
@@ -148,6 +155,18 @@ def test_the_run_folder_holds_contract_2(job):
     } <= files  # fmt: skip
     assert not [name for name in files if Path(name).name.startswith(".") or "checkpoint" in name]
     assert len(pl.read_csv(job[1] / "results" / "results.csv")) == 14
+
+
+def test_methods_are_compared_on_the_same_data(job):
+    command = [sys.executable, str(ROOT / "compare.py"), "--data", "small", "--seeds", "0", "1", "--methods"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
+    command += ["classical/nearest_counts", "classical/pca", "classical/ngram"]
+    done = subprocess.run(command, cwd=job[1], env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "The best row that learns nothing is" in done.stdout
+    made = {path.name for path in (job[1] / "results" / "small" / "compare").iterdir()}
+    assert {"compare.ipynb", "f1_by_seed.png", "precision_recall.png", "agreement.png"} <= made
+    assert {"critical_difference_plain_rule.png", "critical_difference_confirmed_by_counts.png"} <= made
 
 
 def test_a_second_call_does_nothing_again(job):

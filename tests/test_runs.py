@@ -19,7 +19,7 @@ def trained(seed: int = 0) -> utils.Run:
     run.model_folder.mkdir()
     rows = [{"epoch": 0, "training_loss": None, "validation_loss": 3.0, "seconds": 0.0}]
     rows.append({"epoch": 1, "training_loss": 1.0, "validation_loss": 1.5, "seconds": 2.0})
-    run.write_training(pl.DataFrame(rows, infer_schema_length=None))
+    run.write_training(pl.DataFrame(rows, infer_schema_length=None), parameters=7)
     return run
 
 
@@ -137,10 +137,10 @@ def test_another_process_never_removes_what_the_first_may_still_need(workspace, 
     run = utils.start_run("sample", "tiny-llama", 0, SETTINGS)
     run.checkpoints.mkdir()
     monkeypatch.setenv("RANK", "1")
-    run.write_training(pl.DataFrame({"epoch": [0]}))
+    run.write_training(pl.DataFrame({"epoch": [0]}), parameters=7)
     assert run.checkpoints.is_dir()
     monkeypatch.setenv("RANK", "0")
-    run.write_training(pl.DataFrame({"epoch": [0]}))
+    run.write_training(pl.DataFrame({"epoch": [0]}), parameters=7)
     assert not run.checkpoints.exists()
 
 

@@ -27,6 +27,7 @@ class Runs:
             stdout.flush()
             return subprocess.CompletedProcess(command, 2)
         about = open_data(words["--data"]).ledger_columns() | {"method": "next_key", "rule": "top_k", "status": "done"}
+        about |= {"alpha": 0.01}
         ledger.record(LEDGER, [about | {"model": words["--model"], "seed": int(words["--seed"])}])
         return subprocess.CompletedProcess(command, 0)
 

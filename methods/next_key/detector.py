@@ -38,6 +38,8 @@ class NextKey:
     `template` where `templates`, the template of each key, are given, else `random`).
     """
 
+    method = "next_key"
+
     def __init__(
         self,
         model: str = "tiny-llama",
@@ -142,6 +144,11 @@ class NextKey:
             for token, target, label in zip(ids[:-1], ids[1:], labels[1:], strict=True)
         ]
         return pl.DataFrame(rows)
+
+    @property
+    def parameters(self) -> int:
+        """How many weights are learned."""
+        return backbone.count_parameters(self.model)["trained"]
 
     # ------------------------------------------------------------------------------------------------------- scoring
 

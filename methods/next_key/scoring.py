@@ -14,17 +14,10 @@ from methods.next_key.batches import Chunk, batches_by_length, chunk, pad
 from methods.next_key.memory import halve_on_failure, scoring_tokens
 from methods.next_key.prefixes import Pack, pack_rows, packs
 from methods.next_key.vocabulary import FIRST_CHOICE, UNSEEN, Vocabulary
+from methods.parts import judging
+from methods.parts.judging import summarize
+from methods.parts.keys import distinct
 
-SCORE_SCHEMA = {
-    "length": pl.Int32,
-    "rank": pl.Int32,
-    "tail_probability": pl.Float32,
-    "worst_event": pl.Int32,
-    "has_unseen_key": pl.Boolean,
-    "event_ranks": pl.List(pl.Int32),
-    "event_tail_probabilities": pl.List(pl.Float32),
-    "event_log_probabilities": pl.List(pl.Float32),
-}
 SHARING_PAYS = 1.5  # tokens of the chunks for one node of their trees; below it plain batches are faster
 
 
@@ -34,22 +27,9 @@ def choice_log_probabilities(logits: Tensor) -> Tensor:
 
 
 def judge(log_probabilities: Tensor, targets: Tensor, unseen_rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rank (1 = likeliest), tail probability and log-probability of each target; all of shape (targets,).
-
-    `log_probabilities` is (targets, V + 1), `targets` holds token ids. Ties count against the model, so a flat
-    distribution never looks sure. The tail probability sums all choices at most as probable as the true one. An
-    unseen key has `unseen_rank`, tail probability 0 and log-probability minus infinity.
-    """
-    unseen = targets == UNSEEN
-    columns = (targets - FIRST_CHOICE).clamp(min=0)
-    true = log_probabilities.gather(1, columns[:, None])
-    ranks = (log_probabilities >= true).sum(1)
-    tails = torch.where(log_probabilities <= true, log_probabilities.exp(), 0.0).sum(1).clamp(max=1.0)
-    return (
-        ranks.masked_fill(unseen, unseen_rank),
-        tails.masked_fill(unseen, 0.0),
-        true[:, 0].masked_fill(unseen, -torch.inf),
-    )
+    """`judging.judge` for token ids: `log_probabilities` is (targets, V + 1), the choices from the end on."""
+    columns = torch.where(targets == UNSEEN, -1, targets - FIRST_CHOICE)
+    return judging.judge(log_probabilities, columns, unseen_rank)
 
 
 def forward(model: PreTrainedModel, tensors: dict[str, Tensor]) -> Tensor:
@@ -180,32 +160,12 @@ def _by_chunk(found: list[tuple[Chunk, Values]]) -> Iterator[tuple[tuple[int, in
 def score_sequences(
     model: PreTrainedModel, vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], context: int
 ) -> pl.DataFrame:
-    """One row a sequence, in order; each distinct sequence goes through the model once.
+    """One row a sequence, in order; columns as in `judging.summarize`.
 
-    `length` (keys), `rank` (largest), `tail_probability` (smallest), `worst_event` (0-based position of that smallest;
-    `length` means the end came too early), `has_unseen_key`, and the lists `event_ranks`, `event_tail_probabilities`,
-    `event_log_probabilities` with one entry a key and one for the end.
+    Each distinct sequence goes through the model once.
     """
-    numbers: dict[tuple[str, ...], int] = {}
-    rows = [numbers.setdefault(tuple(sequence), len(numbers)) for sequence in sequences]
-    encoded = [vocabulary.encode(sequence) for sequence in numbers]
+    different, rows = distinct(sequences)
+    encoded = [vocabulary.encode(sequence) for sequence in different]
     judged = judge_all(model, encoded, vocabulary.unseen_rank, context)
-    distinct = pl.DataFrame(
-        [_summary(judged, number, vocabulary.unseen_rank) for number in range(len(encoded))], schema=SCORE_SCHEMA
-    )
-    return distinct[rows]
-
-
-def _summary(judged: Judged, number: int, unseen_rank: int) -> dict:
-    own = judged.slice_of(number)
-    ranks, tails = judged.ranks[own], judged.tail_probabilities[own]
-    return {
-        "length": len(ranks) - 1,
-        "rank": int(ranks.max()),
-        "tail_probability": float(tails.min()),
-        "worst_event": int(tails.argmin()),
-        "has_unseen_key": bool(ranks.max() == unseen_rank),
-        "event_ranks": ranks,
-        "event_tail_probabilities": tails,
-        "event_log_probabilities": judged.log_probabilities[own],
-    }
+    flat = (judged.ranks, judged.tail_probabilities, judged.log_probabilities)
+    return summarize(*flat, judged.ends, vocabulary.unseen_rank)[rows]

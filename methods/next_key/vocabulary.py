@@ -28,7 +28,10 @@ class Vocabulary:
     @classmethod
     def of(cls, sequences: Iterable[Sequence[str]]) -> "Vocabulary":
         """The keys of these sequences, which must be the training split and nothing else."""
-        return cls(key for sequence in sequences for key in sequence)
+        vocabulary = cls(key for sequence in sequences for key in sequence)
+        if not vocabulary.keys:
+            raise BadInput("The training split holds no log key: there is nothing to learn; see data/README.md.")
+        return vocabulary
 
     def __len__(self) -> int:
         """V, the number of known keys, special tokens not counted."""

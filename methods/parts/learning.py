@@ -1,0 +1,163 @@
+"""One training loop for the detectors that are small networks of their own: Adam, the best epoch kept, resumable.
+
+After every epoch one safetensors file holds the weights, the best weights and the optimizer, and its header the
+curve. Each epoch has a random state of its own, made of seed and epoch, so an interrupted training that goes on ends at
+the same weights as one that ran through.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from errors import BadInput
+
+Batch = TypeVar("Batch")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def draw(weights: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of an epoch: row numbers, and what each row counts there.
+
+    As many draws as there are rows, but 8 batches at least: few distinct rows must not mean hardly any steps.
+    Distinct rows that stand for very different numbers of copies make poor batches: one heavy row is most of the
+    gradient. So rows are drawn by the square root of their weight and count by its square root, which gives on average
+    the gradient of all the copies (importance sampling); what the rows of a batch count is 1 on average.
+    """
+    roots = weights.sqrt()
+    size = max(len(weights), 8 * batch_size)
+    rows = torch.multinomial(roots.cpu(), size, replacement=True).to(weights.device)
+    for part in rows.split(batch_size):
+        yield part, roots[part] * (roots.mean() / weights.mean())
+
+
+def learn(
+    model: nn.Module,
+    batches: Callable[[], Iterable[Batch]],
+    loss: Callable[[Batch], Tensor],
+    validate: Callable[[], float],
+    *,
+    learning_rate: float,
+    max_epochs: int,
+    patience: int,
+    seed: int,
+    checkpoints: Path,
+    belongs_to: str,
+    keep_last: bool = False,
+) -> pl.DataFrame:
+    """Train `model` in place, the epoch of lowest validation loss kept; returns one row an epoch, 0 = untrained.
+
+    With `keep_last` all epochs are done and the last one is kept, whatever the validation loss says.
+
+    The learning rate falls from epoch to epoch, linearly from `learning_rate` to nearly nothing in the last one.
+    `batches` is called at the begin of every epoch, `loss` gives what a batch adds to the gradient, `validate` the
+    validation loss; the model is in training mode for the one and in evaluation mode for the other. `belongs_to` says
+    in words what is trained on what: a checkpoint of anything else is refused with BadInput. Columns: `epoch,
+    training_loss` (mean over batches), `validation_loss`, `seconds` since the start.
+    """
+    optimizer = torch.optim.Adam((one for one in model.parameters() if one.requires_grad), lr=learning_rate)
+    saved = Path(checkpoints) / "epoch.safetensors"
+    if saved.is_file():
+        rows, best = _resume(saved, model, optimizer, belongs_to)
+    else:
+        rows = [{"epoch": 0, "training_loss": None, "validation_loss": _validation(model, validate), "seconds": 0.0}]
+        best = _copy(model)
+    started = time.perf_counter() - rows[-1]["seconds"]
+    while len(rows) <= max_epochs and (keep_last or len(rows) - 1 - _best_epoch(rows) < patience):
+        torch.manual_seed(seed * 100_003 + len(rows))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * (1 - (len(rows) - 1) / max_epochs)
+        training_loss = _train_epoch(model, optimizer, batches(), loss)
+        losses = {"training_loss": training_loss, "validation_loss": _validation(model, validate)}
+        rows.append({"epoch": len(rows)} | losses | {"seconds": time.perf_counter() - started})
+        best = _copy(model) if keep_last or _best_epoch(rows) == len(rows) - 1 else best
+        _keep(saved, model, best, optimizer, rows, belongs_to)
+        print("epoch {epoch:>4}   training loss {training_loss:.4f}   ".format(**rows[-1]), end="")
+        print("validation loss {validation_loss:.4f}   {seconds:5.0f} s".format(**rows[-1]), flush=True)
+    model.load_state_dict(best, strict=False)
+    model.eval()
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _train_epoch(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Batch], loss: Callable[[Batch], Tensor]
+) -> float:
+    model.train()
+    losses = []
+    for batch in batches:
+        optimizer.zero_grad()
+        value = loss(batch)
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return sum(losses) / len(losses)
+
+
+@torch.no_grad()
+def _validation(model: nn.Module, validate: Callable[[], float]) -> float:
+    model.eval()
+    return float(validate())
+
+
+def _best_epoch(rows: list[dict]) -> int:
+    return min(range(len(rows)), key=lambda epoch: rows[epoch]["validation_loss"])
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers without the frozen weights, of which a language model with LoRA has gigabytes."""
+    frozen = {name for name, weights in model.named_parameters() if not weights.requires_grad}
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items() if name not in frozen}
+
+
+def _keep(
+    saved: Path,
+    model: nn.Module,
+    best: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    rows: list[dict],
+    belongs_to: str,
+) -> None:
+    """Write the checkpoint beside and rename it, so that a kill never leaves half of one."""
+    tensors = {f"model.{name}": tensor for name, tensor in _copy(model).items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
+    saved.parent.mkdir(parents=True, exist_ok=True)
+    beside = saved.with_suffix(".new")
+    about = {"rows": json.dumps(rows), "belongs_to": belongs_to}
+    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, beside, about)
+    beside.replace(saved)
+
+
+def _resume(
+    saved: Path, model: nn.Module, optimizer: torch.optim.Optimizer, belongs_to: str
+) -> tuple[list[dict], dict[str, Tensor]]:
+    """Put the checkpoint into model and optimizer; returns the curve so far and the best weights."""
+    with safe_open(saved, framework="pt") as file:
+        about = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+    if about["belongs_to"] != belongs_to:
+        raise BadInput(
+            f"{saved.as_posix()} was left by a training of {about['belongs_to']}, not {belongs_to}; remove "
+            f"{saved.parent.as_posix()} to train from the start."
+        )
+    rows = json.loads(about["rows"])
+    print(f"resuming an interrupted training after epoch {rows[-1]['epoch']}", flush=True)
+    model.load_state_dict(_under("model.", tensors), strict=False)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _under("optimizer.", tensors).items():
+        number, _, field = name.partition(".")
+        state.setdefault(int(number), {})[field] = tensor
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    return rows, _under("best.", tensors)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
