@@ -1,12 +1,15 @@
 """Small language models made from a config, which need no download and train on a CPU in a minute.
 
-All four have the width and depth below, about 0.4 million parameters, and are trained whole: LoRA on the projections
-of a random base learns next to nothing.
+The `tiny-` ones have the width and depth below, about 0.4 million parameters; `loggpt-gpt2` is the GPT-2 of LogGPT
+(Han, Yuan and Trabelsi 2023, arXiv 2309.14482; the sizes as in nokia/LogGPT, 950b4aa), about 0.3 million. All are
+trained whole: LoRA on the projections of a random base learns next to nothing.
 """
 
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -27,24 +30,24 @@ _SIZE = {
 }
 _HEAD = {"head_dim": 32}  # Gemma 3 and Qwen 3 do not derive it from the width
 _FAMILIES = {
-    "tiny-llama": (LlamaForCausalLM, LlamaConfig, {}),
-    "tiny-gemma3": (Gemma3ForCausalLM, Gemma3TextConfig, _HEAD | {"query_pre_attn_scalar": 32}),
-    "tiny-qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
-    "tiny-qwen3": (Qwen3ForCausalLM, Qwen3Config, _HEAD),
+    "tiny-llama": (LlamaForCausalLM, LlamaConfig, _SIZE),
+    "tiny-gemma3": (Gemma3ForCausalLM, Gemma3TextConfig, _SIZE | _HEAD | {"query_pre_attn_scalar": 32}),
+    "tiny-qwen2": (Qwen2ForCausalLM, Qwen2Config, _SIZE),
+    "tiny-qwen3": (Qwen3ForCausalLM, Qwen3Config, _SIZE | _HEAD),
+    "loggpt-gpt2": (GPT2LMHeadModel, GPT2Config, {"n_layer": 6, "n_head": 6, "n_embd": 60}),
 }
 TINY_MODELS = tuple(_FAMILIES)
 
 
 def build_tiny(name: str, tokens: int, context: int) -> PreTrainedModel:
     """A randomly initialized model of a family for `tokens` token ids and at most `context` positions."""
-    model_class, config_class, extra = _FAMILIES[name]
+    model_class, config_class, size = _FAMILIES[name]
     config = config_class(
         vocab_size=tokens,
         max_position_embeddings=context,
         pad_token_id=PAD,
         bos_token_id=BEGIN,
         eos_token_id=END,
-        **_SIZE,
-        **extra,
+        **size,
     )
     return model_class(config)
