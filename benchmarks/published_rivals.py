@@ -12,7 +12,6 @@ Sessions come as numbers, windows or masked batches: preparing them, like readin
 are looked up in a Python list, which is quicker than in a tensor, as theirs are in all but LogGPT.
 """
 
-import random
 from collections.abc import Sequence
 
 import numpy as np

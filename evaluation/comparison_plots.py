@@ -26,7 +26,7 @@ def f1_points(f1: pl.DataFrame, confirmed: pl.DataFrame) -> Figure:
     axes.set_title("F1 of every seed", loc="left", fontsize=11)
     axes.grid(axis="x", color=PALE, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower left", ncols=2)
     return figure
 
 
@@ -72,7 +72,8 @@ def precision_recall_curves(
     colors = colormaps["tab20"].colors
     for number, (name, order) in enumerate(orders.items()):
         precision, recall = precision_recall(order, labels, prevalence)
-        axes.plot(recall, precision, color=colors[number % len(colors)], linewidth=1.4, label=name)
+        # steps: a straight line between two thresholds would promise a precision that no threshold has
+        axes.step(recall, precision, where="post", color=colors[number % len(colors)], linewidth=1.4, label=name)
     share = "the test set's own share of anomalies" if prevalence is None else f"{prevalence:.2%} anomalies"
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
     axes.set_title(f"Precision and recall at every threshold, at {share}", loc="left", fontsize=11)
