@@ -278,7 +278,7 @@ class Classical:
         return pl.DataFrame({"score": self.learned.score(vectors)[rows][of_sequence]})
 
     def save(self, folder: Path) -> None:
-        """The distinct training sequences with their counts, and the settings; the models have no format but pickle.
+        """The distinct training sequences with their counts, and the settings; the models have no safe format.
 
         Written beside `folder` and renamed. `load` fits them again, which takes seconds and ends the same.
         """

@@ -3,9 +3,9 @@
 Han, Yuan and Trabelsi, "LogGPT: Log Anomaly Detection via GPT" (IEEE BigData 2023, arXiv 2309.14482). Implemented: both
 stages, the second one for any model that `methods.next_key` takes (with LoRA it trains what LoRA trains). Its variants:
 
-- `paper`: a prompt, the first fifth of a training sequence, is continued by sampling to the length of the sequence.
-  Each step earns 1 if the observed key is among the K likeliest then, K half of the training keys, else -1. PPO's
-  clipped ratio on the sampled keys.
+- `ppo`: as the paper describes it. A prompt, the first fifth of a training sequence, is continued by sampling to the
+  length of the sequence. Each step earns 1 if the observed key is among the K likeliest then, K half of the training
+  keys, else -1. PPO's clipped ratio on the sampled keys.
 - `released`: what nokia/LogGPT (950b4aa) does instead. Rewards over the prompt, too, from the second key on; the
   likelihood of the TRUE keys times the sum of all rewards, which is no policy gradient; dropout on. Different here:
   plain sampling in place of its sampling beam search with 20 beams, no early end.
@@ -41,7 +41,7 @@ from methods.parts.keys import Sequences, weigh
 from methods.parts.learning import draw, learn
 from methods.parts.reinforce import Episodes, Policy, Rollout, key_choices
 
-REINFORCEMENTS = ("paper", "released", "logllama")
+REINFORCEMENTS = ("ppo", "released", "logllama")
 VALIDATED_AT_ONCE = 256
 
 # Theirs: AdamW, 1e-4, batches of 16, every copy a row, 100 epochs. Ours, by validation loss on HDFS in one CPU minute.
@@ -53,15 +53,15 @@ COLUMNS = ("stage", "epoch", "training_loss", "validation_loss", "reward", "seco
 class Settings:
     """Prompt, K and clipping are published; the paper's 1e-6 and 20 episodes are for steps of one sequence each."""
 
-    pretraining: TrainingSettings | None = None  # None: PRETRAINING for loggpt-gpt2, next_key's own for other models
+    pretraining: TrainingSettings | None = None  # None: PRETRAINING for tiny-gpt2, next_key's own for other models
     prompt_share: float = 0.2  # of begin, keys and end, but the begin and one key at least; LogGPT
     top_share: float = 0.5  # K as a share of the V training keys; LogGPT and LogLLaMA
     episodes: int = 10  # ours; LogLLaMA's, too
     learning_rate: float = 1e-5  # ours, for the batches below; falls to nearly nothing in the last episode
     batch_size: int = 64  # ours: distinct sequences
     discount: float = 0.9  # ours, of a reward for each step that it lies further ahead
-    epsilon: float = 0.2  # paper; Schulman et al. 2017 (PPO), their best on their tasks
-    updates: int = 2  # paper: optimizer steps on the same generations; ours
+    epsilon: float = 0.2  # ppo; Schulman et al. 2017 (PPO), their best on their tasks
+    updates: int = 2  # ppo: optimizer steps on the same generations; ours
     entropy_bonus: float = 0.01  # logllama; ours, its size is not known
     reward_clip: float = 5.0  # logllama: what a key is credited with lies within +-5; ours, its size is not known
 
@@ -77,10 +77,10 @@ class LogGPT:
 
     def __init__(
         self,
-        model: str = "loggpt-gpt2",
+        model: str = "tiny-gpt2",
         seed: int = 0,
         *,
-        reinforcement: str | None = "paper",
+        reinforcement: str | None = "ppo",
         settings: Settings | None = None,
         templates: Mapping[str, str | None] | None = None,
         labeled_anomalies: Sequences = (),
@@ -90,7 +90,7 @@ class LogGPT:
         if len(labeled_anomalies) and reinforcement != "logllama":
             raise BadInput("Labeled anomalies change the reward of reinforcement='logllama' alone; leave them out.")
         self.reinforcement, self.settings = reinforcement, settings or Settings()
-        pretraining = self.settings.pretraining or (PRETRAINING if model == "loggpt-gpt2" else None)
+        pretraining = self.settings.pretraining or (PRETRAINING if model == "tiny-gpt2" else None)
         self.detector = NextKey(model, seed, settings=pretraining, templates=templates)
         self.labeled_anomalies, self.labels = labeled_anomalies, len(labeled_anomalies)
 
@@ -157,7 +157,7 @@ class LogGPT:
             policy.train(self.reinforcement == "released")  # `learn` has just turned dropout on
             for rows, shares in draw(weights, settings.batch_size):
                 rollout = self.roll_out(policy, observed.take(rows), shares)
-                yield from [rollout] * (settings.updates if self.reinforcement == "paper" else 1)
+                yield from [rollout] * (settings.updates if self.reinforcement == "ppo" else 1)
 
         def validate() -> float:
             policy.mean_rewards[policy.mean_rewards.isfinite().sum()] = self.mean_reward(policy, *validated)
@@ -218,7 +218,7 @@ class LogGPT:
         settings, chosen = self.settings, rollout.episodes.chosen
         earned = reinforce.rewards_that_follow(rollout.rewards, rollout.episodes.judged, settings.discount)
         keys, taken = key_choices(logits, rollout.shown)
-        if self.reinforcement == "paper":
+        if self.reinforcement == "ppo":
             advantages = reinforce.advantages(earned, chosen, rollout.weights)
             losses = reinforce.clipped_loss(taken, rollout.before, advantages, settings.epsilon)
         else:

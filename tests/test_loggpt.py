@@ -30,9 +30,7 @@ TRAIN, VALIDATION = grammar(40), grammar(12, seed=1)
 TESTED = [*grammar(8, seed=2), ["open", *["read", "write"] * 20, "close"], ["open", "new", "close"], ["close"]]
 
 
-def make(
-    reinforcement: str | None = "paper", model: str = "tiny-llama", settings: Settings = SMALL, **wanted
-) -> LogGPT:
+def make(reinforcement: str | None = "ppo", model: str = "tiny-llama", settings: Settings = SMALL, **wanted) -> LogGPT:
     return LogGPT(model, 0, reinforcement=reinforcement, settings=settings, templates=TEMPLATES, **wanted)
 
 
@@ -56,7 +54,7 @@ def test_a_reward_is_a_hit_among_the_k_likeliest_worked_by_hand():
 
 def test_places_are_those_of_the_next_token_worked_by_hand():
     """Off by one, the policy would be rewarded for its prompt, or choose what follows the end."""
-    detector, _ = untrained("paper")
+    detector, _ = untrained("ppo")
     episodes, weights = detector.episodes([["open", *["read"] * 7, "close"], ["open", "new"], ["open", "new"]])
     assert episodes.lengths.tolist() == [[11], [4]]
     assert episodes.prompts.tolist() == [[2], [2]]  # begin and one key, more than 20 % of both
@@ -69,7 +67,7 @@ def test_places_are_those_of_the_next_token_worked_by_hand():
 
 
 def test_the_prompt_is_a_fifth_of_a_long_sequence():
-    detector, _ = untrained("paper")
+    detector, _ = untrained("ppo")
     episodes, _ = detector.episodes([["open", *["read"] * 16, "close"], ["open", *["write"] * 60, "close"]])
     assert episodes.lengths.tolist() == [[20], [24]]  # the second one has the context's
     assert episodes.prompts.tolist() == [[4], [4]]
@@ -132,7 +130,7 @@ def test_the_clipped_ratio_worked_by_hand():
 def test_the_first_step_of_ppo_is_that_of_reinforce():
     """The ratio is then 1: were it not, generating and teacher forcing would disagree about the same keys."""
     gradients = []
-    for reinforcement in ("paper", "logllama"):
+    for reinforcement in ("ppo", "logllama"):
         settings = Settings(pretraining=SHORT, entropy_bonus=0.0, reward_clip=math.inf)
         detector, policy = untrained(reinforcement, settings=settings)
         episodes, weights = detector.episodes(TRAIN)
@@ -207,7 +205,7 @@ def test_the_released_loss_pushes_the_true_keys_down_where_misses_outnumber_hits
 @pytest.mark.parametrize("model", TINY_MODELS)
 def test_generation_reads_what_teacher_forcing_reads_and_keeps_the_prompts(model):
     """With prompts of several lengths in one batch; a wrong position or cache would show in the logits."""
-    detector, policy = untrained("paper", model)
+    detector, policy = untrained("ppo", model)
     episodes, _ = detector.episodes([["open", *["read"] * 17, "close"], ["open", *["write"] * 3, "close"], ["open"]])
     shown, logits = policy.generate(episodes, torch.Generator().manual_seed(0))
     observed = episodes.ids[:, :-1]
@@ -219,7 +217,7 @@ def test_generation_reads_what_teacher_forcing_reads_and_keeps_the_prompts(model
 
 
 def test_sequences_too_short_for_a_choice_are_no_fault():
-    detector, policy = untrained("paper")
+    detector, policy = untrained("ppo")
     rollout = detector.roll_out(policy, *detector.episodes([["open"], []]))
     assert detector.policy_loss(policy, rollout).item() == 0
     assert detector.mean_reward(policy, *detector.episodes([[]])) == 0
@@ -228,7 +226,7 @@ def test_sequences_too_short_for_a_choice_are_no_fault():
 # ------------------------------------------------------------------------------------------------------------- stages
 
 
-@pytest.mark.parametrize("reinforcement", ["paper", "logllama"])
+@pytest.mark.parametrize("reinforcement", ["ppo", "logllama"])
 def test_reinforcement_learns_the_key_that_pays(reinforcement, tmp_path):
     """After `open` three sequences of four go on with `a`: where K is 1 it pays to choose `a` always."""
     lines = [["open", *[key] * size] for key in ("a", "a", "a", "b") for size in range(3, 11)]
@@ -259,9 +257,9 @@ def through(tmp_path_factory) -> dict:
 
 def test_only_the_released_variant_trains_with_dropout(through):
     assert {name: set(modes) for name, (_, _, modes) in through.items()} == {
-        "paper": {False}, "released": {True}, "logllama": {False},
+        "ppo": {False}, "released": {True}, "logllama": {False},
     }  # fmt: skip
-    assert len(through["paper"][2]) == SMALL.updates * len(through["logllama"][2])
+    assert len(through["ppo"][2]) == SMALL.updates * len(through["logllama"][2])
 
 
 @pytest.mark.parametrize("reinforcement", loggpt.REINFORCEMENTS)
@@ -295,19 +293,19 @@ def test_an_interrupted_fit_ends_at_the_same_scores_and_curve(reinforcement, thr
 def gpt2(tmp_path_factory) -> tuple[LogGPT, LogGPT]:
     """LogGPT's own model without and with its second stage."""
     pair = []
-    for reinforcement in (None, "paper"):
-        detector = make(reinforcement, "loggpt-gpt2")
+    for reinforcement in (None, "ppo"):
+        detector = make(reinforcement, "tiny-gpt2")
         detector.fit(TRAIN, VALIDATION, tmp_path_factory.mktemp("checkpoints"))
         pair.append(detector)
     return tuple(pair)
 
 
 def test_without_reinforcement_it_is_the_next_key_model(gpt2, tmp_path):
-    plain = NextKey("loggpt-gpt2", 0, settings=SHORT)
+    plain = NextKey("tiny-gpt2", 0, settings=SHORT)
     plain.fit(TRAIN, VALIDATION, tmp_path)
     assert score_gap(gpt2[0].score(TESTED), plain.score(TESTED)) == 0
     assert score_gap(gpt2[1].score(TESTED), plain.score(TESTED)) > 1e-4
-    assert [one.name for one in gpt2] == ["loggpt-gpt2", "loggpt-gpt2-paper"]
+    assert [one.name for one in gpt2] == ["tiny-gpt2", "tiny-gpt2-ppo"]
 
 
 def test_scores_of_gpt2_are_equal_alone_batched_and_after_loading(gpt2, tmp_path):
@@ -320,7 +318,7 @@ def test_scores_of_gpt2_are_equal_alone_batched_and_after_loading(gpt2, tmp_path
         loaded = LogGPT.load(tmp_path / detector.name, TRAIN)
         assert score_gap(together, loaded.score(TESTED)) < 1e-4
         assert (loaded.name, loaded.seed, loaded.describe()) == (detector.name, 0, detector.describe())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["loggpt-gpt2", "loggpt-gpt2-paper"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny-gpt2", "tiny-gpt2-ppo"]
 
 
 def test_its_model_has_the_published_sizes():
@@ -334,7 +332,7 @@ def test_its_model_has_the_published_sizes():
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_with_lora_only_trainable_weights_change(tied, tmp_path, monkeypatch):
     settings = Settings(pretraining=LORA, episodes=1, batch_size=16, learning_rate=1e-2)
-    detector, before = make("paper", str(save_checkpoint(tmp_path / "base", "llama", tied)), settings), {}
+    detector, before = make("ppo", str(save_checkpoint(tmp_path / "base", "llama", tied)), settings), {}
     original = loggpt.learn
     monkeypatch.setattr(
         loggpt, "learn", lambda policy, *given, **options: (
@@ -355,12 +353,12 @@ def test_with_lora_only_trainable_weights_change(tied, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_is_one_sentence(tmp_path):
-    with pytest.raises(BadInput, match="no reinforcement 'dpo'; choose one of paper, released, logllama"):
+    with pytest.raises(BadInput, match="no reinforcement 'dpo'; choose one of ppo, released, logllama"):
         LogGPT(reinforcement="dpo")
     with pytest.raises(BadInput, match="alone; leave them out"):
         LogGPT(labeled_anomalies=[["open"]])
-    make("paper").fit(TRAIN, VALIDATION, tmp_path)
-    with pytest.raises(BadInput, match="training of tiny-llama-paper, 2 episodes"):
+    make("ppo").fit(TRAIN, VALIDATION, tmp_path)
+    with pytest.raises(BadInput, match="training of tiny-llama-ppo, 2 episodes"):
         make("released").fit(TRAIN, VALIDATION, tmp_path)
     with pytest.raises(BadInput, match="another data set"):
-        make("paper").fit([["other"]], VALIDATION, tmp_path)
+        make("ppo").fit([["other"]], VALIDATION, tmp_path)

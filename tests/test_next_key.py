@@ -302,9 +302,9 @@ def test_an_untrained_model_knows_as_little_as_ln_of_its_choices(tmp_path):
     assert detector.loss(grammar(20)) == pytest.approx(np.log(len(detector.vocabulary) + 1), rel=0.1)
 
 
-def test_tiny_models_have_about_400_thousand_parameters():
+def test_tiny_models_have_300_to_500_thousand_parameters():
     for name in TINY_MODELS:
-        assert 380_000 < NextKey(name).prepare([[f"E{number}" for number in range(20)]])["parameters"] < 480_000
+        assert 280_000 < NextKey(name).prepare([[f"E{number}" for number in range(20)]])["parameters"] < 480_000
 
 
 def test_an_unknown_model_is_a_sentence(tmp_path):

@@ -1,6 +1,6 @@
 """Small language models made from a config, which need no download and train on a CPU in a minute.
 
-The `tiny-` ones have the width and depth below, about 0.4 million parameters; `loggpt-gpt2` is the GPT-2 of LogGPT
+They have the width and depth below, about 0.4 million parameters, but for `tiny-gpt2`, which is the GPT-2 of LogGPT
 (Han, Yuan and Trabelsi 2023, arXiv 2309.14482; the sizes as in nokia/LogGPT, 950b4aa), about 0.3 million. All are
 trained whole: LoRA on the projections of a random base learns next to nothing.
 """
@@ -34,7 +34,7 @@ _FAMILIES = {
     "tiny-gemma3": (Gemma3ForCausalLM, Gemma3TextConfig, _SIZE | _HEAD | {"query_pre_attn_scalar": 32}),
     "tiny-qwen2": (Qwen2ForCausalLM, Qwen2Config, _SIZE),
     "tiny-qwen3": (Qwen3ForCausalLM, Qwen3Config, _SIZE | _HEAD),
-    "loggpt-gpt2": (GPT2LMHeadModel, GPT2Config, {"n_layer": 6, "n_head": 6, "n_embd": 60}),
+    "tiny-gpt2": (GPT2LMHeadModel, GPT2Config, {"n_layer": 6, "n_head": 6, "n_embd": 60}),
 }
 TINY_MODELS = tuple(_FAMILIES)
 
