@@ -26,7 +26,7 @@ from methods.parts.keys import KeyNumbers, Sequences, distinct, weigh
 from methods.parts.learning import DEVICE, draw, learn
 from methods.parts.windows import make_windows
 
-SCORED_AT_ONCE = 4_096
+READ_AT_ONCE = 4_096  # windows
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ class DeepLog:
             return self._loss(histories[rows], targets[rows], counts) / len(rows)
 
         def validate() -> float:
-            return float(self._loss(*validated) / validated[2].sum())
+            parts = zip(*(part.split(READ_AT_ONCE) for part in validated), strict=True)
+            return float(sum(self._loss(*part) for part in parts) / validated[2].sum())
 
         return learn(
             self.network,
@@ -120,7 +121,7 @@ class DeepLog:
         different, rows = distinct(sequences)
         windows = make_windows(self.keys, different, self.settings.history)
         histories, of_event = windows.distinct()
-        parts = torch.from_numpy(histories).split(SCORED_AT_ONCE)
+        parts = torch.from_numpy(histories).split(READ_AT_ONCE)
         logits = torch.cat([self.network(part.to(DEVICE)).cpu() for part in parts])
         log_probabilities = torch.log_softmax(logits, dim=-1)
         unseen_rank = len(self.keys) + 2
