@@ -149,7 +149,7 @@ def test_a_pack_by_hand():
     assert rows["attention_mask"][0, 0].int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1]]
 
 
-@pytest.mark.parametrize("name", ["tiny-llama", "tiny-gemma3", "tiny-qwen2", "tiny-qwen3"])
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-gemma3", "tiny-qwen2", "tiny-qwen3", "tiny-gpt2"])
 def test_shared_prefixes_and_plain_batches_give_the_same_scores(name, tmp_path, monkeypatch):
     detector = fitted(name, tmp_path)
     sequences = [*grammar(60, seed=2), ["open", *["read", "write"] * 40, "close"], ["open", "new", "close"]]
