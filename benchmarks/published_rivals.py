@@ -7,9 +7,10 @@ of a session in batches and judges them all.
 `judge_masked_keys`: LogBERT as in HelenGuohx/logbert (e355d04, bert_pytorch/predict_log.py).
 `judge_whole_session`: LogGPT as in nokia/LogGPT (950b4aa, model/initGPT.py, `_predict_topk`).
 
-Each is given one of our trained networks and returns how many true keys of each session are outside the K likeliest.
-Sessions come as numbers, windows or masked batches: preparing them, like reading files, is not in the times. Candidates
-are looked up in a Python list, which is quicker than in a tensor, as theirs are in all but LogGPT.
+Each is given one of our trained networks, in evaluation mode, and returns how many true keys of each session are not
+among the K likeliest. Preparing the sessions, as windows, masked batches or token ids, is not in its times, nor is what
+the published code prints or keeps. Candidates are looked up in a list, as in LogGPT; the others look in a tensor, which
+takes longer.
 """
 
 from collections.abc import Sequence
@@ -79,16 +80,21 @@ def judge_windows_of_session(network: nn.Module, sessions: list[list[Event]], k:
     return misses
 
 
-def mask_batches(keys: KeyNumbers, sequences: Sequence[Sequence[str]], share: float, seed: int) -> list[Masked]:
-    """Batches in the order given, each key masked with the chance `share`, as the published code does at test, too."""
+def mask_at_random(sequences: Sequence[Sequence[str]], share: float, seed: int) -> list[np.ndarray]:
+    """Which keys are masked, each with the chance `share`, as the published code does at test, too."""
     chance = np.random.default_rng(seed)
+    return [chance.random(len(sequence)) < share for sequence in sequences]
+
+
+def mask_batches(keys: KeyNumbers, sequences: Sequence[Sequence[str]], masks: list[np.ndarray]) -> list[Masked]:
+    """Batches in the order given, of keys masked where `masks` say so."""
     batches = []
     for start in range(0, len(sequences), SESSIONS_AT_ONCE):
         numbers = [keys.encode(sequence) for sequence in sequences[start : start + SESSIONS_AT_ONCE]]
         ids = torch.full((len(numbers), max(map(len, numbers)) + 2), PAD)
         labels = torch.full_like(ids, -1)
         for row, own in enumerate(numbers):
-            masked = chance.random(len(own)) < share
+            masked = masks[start + row]
             shown = np.where(masked | (own == UNSEEN), MASK, own + SPECIAL)
             ids[row, : len(own) + 2] = torch.tensor([DIST, *shown, END])
             # an unseen key is a word that is no candidate

@@ -31,7 +31,7 @@ from methods.parts.judging import judge, summarize
 from methods.parts.keys import UNSEEN, KeyNumbers, Sequences, distinct, weigh
 from methods.parts.learning import DEVICE, draw, learn
 
-TOKENS_AT_ONCE = 8_192
+TOKENS_AT_ONCE = 2_048  # with padding; more leave the cache of a core, fewer cost calls
 PAD, DIST, MASK, END = range(4)  # ids before those of the keys
 SPECIAL = 4
 

@@ -142,9 +142,10 @@ class LogGPT:
             about.write_text(curve.write_json(), encoding="utf-8")
             self.detector.save(kept)
         self.detector = NextKey.load(kept, train_sequences)
+        model = self.detector.model  # read now: the checkpoints may be gone when it is first used
         if self.detector.settings.lora_rank is not None:
-            self.detector.model.set_adapter("default")  # a loaded adapter is frozen
-            to_full_precision(self.detector.model)
+            model.set_adapter("default")  # a loaded adapter is frozen
+            to_full_precision(model)
         return pl.read_json(about, infer_schema_length=None)
 
     def _reinforce(self, train_sequences: Sequences, validation: Sequences, checkpoints: Path) -> pl.DataFrame:
