@@ -46,7 +46,7 @@ def critical_difference(found: Mapping, title: str) -> Figure:
         axes.text(rank + 0.08, height, f"{name}  {rank:.1f}", va="center", fontsize=8)
         axes.plot(rank, height, marker="o", markersize=4, color=NORMAL)
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(xlim=(0.5, len(ordered) + 2.5), ylim=(top - len(ordered), 0.6), yticks=[])
+    axes.set(xlim=(0.5, len(ordered) * 1.25 + 1), ylim=(top - len(ordered), 0.6), yticks=[])
     axes.set_xlabel(f"mean rank over {found['runs']} seeds, 1 = best; critical difference {found['difference']:.2f}")
     axes.set_title(title, loc="left", fontsize=11)
     axes.spines[["top", "right", "left"]].set_visible(False)
