@@ -9,8 +9,8 @@ alone, where sequences share less. All are medians of REPEATS runs, the sides ta
 deeplog, loganomaly: `ratio` against the loop that leaves a session at its first miss and begins after ten keys;
 `ratio_without_break` against the same one judging every key and the end, as ours does; `ratio_windows_together` against
 the one that reads the windows of a session in batches, from the same key on.
-logbert: the loop masks a share of the keys once and judges those; ours masks and judges every key, in two passes, and so
-does the loop of `ratio_every_key`. The loops are quick and judge all sequences, the longest first as theirs.
+logbert: the loop masks a share of the keys once and judges those; ours masks and judges every key, in two passes, as
+the loop of `ratio_every_key` does. The loops are quick and judge all sequences, the longest first as theirs.
 loggpt: the loop reads a session at once and judges all but its first key. Ours is before the reinforcement.
 
 Speed does not depend on the weights, so the networks are trained for `--epochs` only, too few for good figures. But
