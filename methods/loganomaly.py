@@ -22,17 +22,16 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from errors import BadInput
 from methods.parts import disk
-from methods.parts.judging import judge, summarize
 from methods.parts.keys import KeyNumbers, Sequences, distinct, weigh
-from methods.parts.learning import DEVICE, draw, learn
+from methods.parts.learning import DEVICE
+from methods.parts.reading import WeightedWindows, judge_windows, learn_windows
 from methods.parts.semantics import Encoder, WordVectors, cosines, encode
 from methods.parts.windows import make_windows
 
-READ_AT_ONCE = 4_096  # windows; bounds the memory for count vectors
 SAME_ENCODER = 0.99  # cosine of a text's saved and new vector; less than 1 for another machine's rounding
 
 
@@ -116,27 +115,13 @@ class LogAnomaly:
         self.keys = KeyNumbers.of(train_sequences)
         vectors = None if self.vectors == "learned" else torch.from_numpy(self._encode(self._known_texts()))
         self.network = Network(len(self.keys), self.settings, vectors).to(DEVICE)
-        histories, targets, weights = self._tensors(train_sequences)
-        validated = self._tensors(validation)
-
-        def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
-            rows, counts = batch
-            return self._loss(histories[rows], targets[rows], counts) / len(rows)
-
-        def validate() -> float:
-            parts = zip(*(part.split(READ_AT_ONCE) for part in validated), strict=True)
-            return float(sum(self._loss(*part) for part in parts) / validated[2].sum())
-
-        return learn(
+        return learn_windows(
             self.network,
-            lambda: draw(weights, self.settings.batch_size),
-            loss,
-            validate,
-            learning_rate=self.settings.learning_rate,
-            max_epochs=self.settings.max_epochs,
-            patience=self.settings.patience,
-            seed=self.seed,
-            checkpoints=checkpoints,
+            self._windows(train_sequences),
+            self._windows(validation),
+            self.settings,
+            self.seed,
+            checkpoints,
             belongs_to=f"{self.method} ({self.vectors}) with {len(self.keys)} keys, {self.keys.keys[0]} to "
             f"{self.keys.keys[-1]}",
         )
@@ -164,30 +149,18 @@ class LogAnomaly:
         matches = self.matches(key for sequence in sequences for key in sequence)
         return [[matches.get(key, key) for key in sequence] for sequence in sequences]
 
-    def _tensors(self, sequences: Sequences) -> tuple[Tensor, ...]:
+    def _windows(self, sequences: Sequences) -> WeightedWindows:
         different, counts = weigh(self._matched(sequences))
-        windows = make_windows(self.keys, different, self.settings.history)
-        return tuple(torch.from_numpy(part).to(DEVICE) for part in windows.weighted(counts))
+        return make_windows(self.keys, different, self.settings.history).weighted(counts)
 
-    def _loss(self, histories: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        return (cross_entropy(self.network(histories), targets, reduction="none") * weights).sum()
-
-    @torch.inference_mode()
     def score(self, sequences: Sequences) -> pl.DataFrame:
         """One row a sequence, in order; columns as in `judging.summarize`. Each distinct window is read once.
 
         A new key that `matches` a known one is read and judged as that one; any other is unseen.
         """
-        self.network.eval()
         different, rows = distinct(self._matched(sequences))
         windows = make_windows(self.keys, different, self.settings.history)
-        histories, of_event = windows.distinct()
-        parts = torch.from_numpy(histories).split(READ_AT_ONCE)
-        logits = torch.cat([self.network(part.to(DEVICE)).cpu() for part in parts])
-        log_probabilities = torch.log_softmax(logits, dim=-1)
-        unseen_rank = len(self.keys) + 2
-        judged = judge(log_probabilities[torch.from_numpy(of_event)], torch.from_numpy(windows.targets), unseen_rank)
-        return summarize(*(np.asarray(part) for part in judged), windows.ends, unseen_rank)[rows]
+        return judge_windows(self.network, windows, len(self.keys) + 2)[rows]
 
     def save(self, folder: Path) -> None:
         """Weights and vectors (safetensors), keys, templates and settings; written beside `folder` and renamed."""
