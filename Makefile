@@ -28,6 +28,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo "variables of run, with defaults: DATA=sample MODEL=tiny-llama SEED=0; for a raw log SPEC=hdfs LOG=file LABELS=file;"
 	@echo "PREVALENCE=0.0293 weighs the normals, DRIFT=1 shows adaptive and ask once where the split is by time;"
+	@echo "of compare: DATA=sample SEEDS=0 PREVALENCE= METHODS=all, as its notebook calls them;"
 	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 
 run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing; ends with the table of verdicts

@@ -31,7 +31,7 @@ from evaluation import comparison, ledger, show, verdicts
 from files import read_json
 from run import execute, prepare_environment, show_cell_output
 from sweep import split_folder
-from utils import LEDGER, Data, Run, open_data, open_run, run_folder, start_run
+from utils import LEDGER, Data, Run, open_data, open_run, run_folder, short_name, start_run
 
 _one_at_a_time = threading.Lock()  # the ledger is read and written as a whole
 Make = Callable[..., object]  # called with seed and templates; gives a detector as methods/__init__.py describes it
@@ -65,7 +65,7 @@ def run_missing(
     """Do what the ledger lacks; returns one row a run: `method, seed, status, seconds` (of this call).
 
     Raises BadInput if the data folder of a seed cannot be made, if there are no labels to compare by, if a detector is
-    not what its name in `detectors` says, and if no run succeeds.
+    not what its name in `detectors` says, and if none is done with all seeds: there is nothing to compare then.
     """
     if not (open_data(data).split("test")["label"] == 1).any():
         raise BadInput(
@@ -76,10 +76,10 @@ def run_missing(
     with _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"), ThreadPoolExecutor(workers) as pool:
         rows = list(pool.map(lambda run: _run(run, alpha, prevalence), wanted))
     found = pl.DataFrame(rows)
-    if not found["status"].str.starts_with("done").any():
-        raise BadInput(
-            f"No run on data/{data} came to its end; {wanted[0].log.as_posix()} says why the first one did not."
-        )
+    done = found.group_by("method").agg(pl.col("status").str.starts_with("done").all())
+    if not done["status"].any():
+        failed = wanted[found["status"].str.starts_with("failed").arg_max()]
+        raise BadInput(f"No run on data/{data} came to its end with every seed; {failed.log.as_posix()} says why.")
     return found
 
 
@@ -89,9 +89,10 @@ def _wanted(detectors: Mapping[str, Make], data: str, seeds: list[int]) -> Itera
         templates = open_data(folder).templates
         for name, make in detectors.items():
             detector = make(seed=seed, templates=templates)
-            if name != f"{detector.method}/{detector.name}":
-                raise BadInput(f"The detector called {name!r} is {detector.method}/{detector.name}; name it so.")
-            yield Wanted(make, detector.method, detector.name, folder, seed)
+            model = short_name(detector.name)  # of a local checkpoint its folder alone, as in the ledger
+            if name != f"{detector.method}/{model}":
+                raise BadInput(f"The detector called {name!r} is {detector.method}/{model}; name it so.")
+            yield Wanted(make, detector.method, model, folder, seed)
 
 
 def _workers() -> tuple[int, int]:
@@ -108,10 +109,12 @@ def _environment(**wanted: str) -> Iterator[None]:
     """Set variables for the processes that are started meanwhile."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
-    yield
-    for name, value in before.items():
-        os.environ.pop(name)
-        os.environ.update({name: value} if value is not None else {})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})
 
 
 def _run(run: Wanted, alpha: float, prevalence: float | None) -> dict:
@@ -151,7 +154,9 @@ def _is_done(run: Wanted, alpha: float, prevalence: float | None) -> bool:
 
 
 def _reason(log: Path, code: int) -> str:
-    """The last line that a failed run printed."""
+    """The last line that a failed run printed; of one that was killed, as for its memory, that line says nothing."""
+    if code < 0:
+        return f"killed by signal {-code}; all that it printed is in {log.as_posix()}"
     lines = log.read_text(encoding="utf-8").strip().splitlines() if log.is_file() else []
     return lines[-1] if lines else f"exit code {code}"
 

@@ -28,7 +28,7 @@ from evaluation import (
     show,
     tables,
     verdicts,
-)  # fmt: skip
+)
 from evaluation.alarms import alarms
 from evaluation.show import show_sentence, show_table
 from files import hash_folder, is_first_process, read_json, write

@@ -51,6 +51,25 @@ def test_a_failed_run_stays_visible_and_does_not_stop_the_others(compared, works
     assert "about to fail" in (workspace / "results" / "sample" / "compare-fails-always-s0.log").read_text()
 
 
+def test_a_killed_run_is_not_explained_by_what_it_printed_last(tmp_path):
+    """Out of memory it had just printed an epoch, which as a reason would send a person the wrong way."""
+    log = tmp_path / "run.log"
+    log.write_text("epoch 3 training loss 0.1\n")
+    assert compare._reason(log, -9).startswith("killed by signal 9")
+    assert compare._reason(log, 1) == "epoch 3 training loss 0.1"
+    assert compare._reason(tmp_path / "none.log", 1) == "exit code 1"
+
+
+def test_a_method_that_fails_with_one_seed_leaves_nothing_to_compare(workspace, monkeypatch):
+    """The table across seeds would be empty, and the notebook would end in a traceback."""
+    ends = {0: "done", 1: "failed: it cannot"}
+    monkeypatch.setattr(
+        compare, "_run", lambda run, alpha, prevalence: {"method": "a/b", "seed": run.seed, "status": ends[run.seed]}
+    )
+    with pytest.raises(BadInput, match=r"with every seed; .*sample-split1/compare-deeplog-lstm-s1.log says why"):
+        compare.run_missing({"deeplog/lstm": QUICK}, "sample", [0, 1], 0.01, None)
+
+
 def test_finished_runs_are_passed_over_until_another_rate_is_asked_for(compared, capsys):
     path = run_folder("sample", "lstm", 0, "deeplog") / "training.csv"
     before = path.stat().st_mtime_ns

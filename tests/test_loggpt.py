@@ -17,7 +17,7 @@ from methods.loggpt import LogGPT, Settings
 from methods.next_key import NextKey
 from methods.next_key.recipes import TrainingSettings
 from methods.next_key.tiny import TINY_MODELS
-from methods.next_key.vocabulary import END, FIRST_CHOICE
+from methods.next_key.vocabulary import END
 from methods.parts import learning, reinforce
 from methods.parts.reinforce import Episodes, Policy, Rollout
 from tests.checkpoints import TEMPLATES, save_checkpoint
@@ -71,10 +71,6 @@ def test_the_prompt_is_a_fifth_of_a_long_sequence():
     episodes, _ = detector.episodes([["open", *["read"] * 16, "close"], ["open", *["write"] * 60, "close"]])
     assert episodes.lengths.tolist() == [[20], [24]]  # the second one has the context's
     assert episodes.prompts.tolist() == [[4], [4]]
-
-
-def test_log_keys_begin_after_the_end_in_both_numberings():
-    assert (reinforce.END, reinforce.FIRST_KEY) == (END, FIRST_CHOICE + 1)
 
 
 def test_labeled_anomalies_are_rewarded_for_misses_and_no_other_sequence_is():

@@ -1,7 +1,7 @@
 """Reinforcement of a language model of keys: it continues observed sequences by itself and is rewarded on the way.
 
 Tensors are (rows, places): at place i of a row the model has read the tokens 0 to i, and token i + 1 comes next. Log
-keys are the tokens from `FIRST_KEY` on, the end is the one before them, as in `methods.next_key.vocabulary`.
+keys are the tokens from `FIRST_KEY` on, the end is the one before them.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-FIRST_KEY = 4
-END = FIRST_KEY - 1
+from methods.next_key.vocabulary import END
+
+FIRST_KEY = END + 1
 
 
 @dataclass(frozen=True)
