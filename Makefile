@@ -10,6 +10,7 @@ PREVALENCE ?=
 DRIFT  ?=
 MODELS ?= tiny-llama
 METHODS ?=
+PROMOTE ?=
 SEEDS  ?= 0
 SPEC   ?=
 LOG    ?=
@@ -19,7 +20,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 # Unsloth needs an NVIDIA card to be imported at all, so it is installed only where there is one.
 GPU  := $(shell nvidia-smi -L 2>/dev/null)
-REQUIREMENTS := $(if $(GPU),requirements-gpu.txt,requirements.txt)
+REQUIREMENTS := $(if $(GPU),requirements/gpu.txt,requirements.txt)
 
 .DEFAULT_GOAL := help
 .PHONY: help run sweep compare test table notebooks lint clean
@@ -32,17 +33,17 @@ help: ## list the targets
 	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 
 run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing; ends with the table of verdicts
-	@$(BIN)/python run.py --data "$(DATA)" --model "$(MODEL)" --seed "$(SEED)" \
+	@$(BIN)/python -m commands.run --data "$(DATA)" --model "$(MODEL)" --seed "$(SEED)" \
 		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(DRIFT),--drift) \
 		$(if $(RECIPE),--recipe "$(RECIPE)") $(if $(KEY_EMBEDDINGS),--key-embeddings "$(KEY_EMBEDDINGS)") \
 		$(if $(SPEC),--spec "$(SPEC)") $(if $(LOG),--log "$(LOG)") $(if $(LABELS),--labels "$(LABELS)")
 
 sweep: $(VENV)/run.stamp ## many runs for one table: DATA, MODELS and SEEDS with blanks between
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python sweep.py --data $(DATA) --models $(MODELS) --seeds $(SEEDS) \
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m commands.sweep --data $(DATA) --models $(MODELS) --seeds $(SEEDS) \
 		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(DRIFT),--drift)
 
 compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by default; what the ledger lacks
-	@$(BIN)/python compare.py --data "$(DATA)" --seeds $(SEEDS) \
+	@$(BIN)/python -m commands.compare --data "$(DATA)" --seeds $(SEEDS) \
 		$(if $(METHODS),--methods $(METHODS)) $(if $(PREVALENCE),--prevalence "$(PREVALENCE)")
 
 test: $(VENV)/test.stamp ## style check and all tests, offline
@@ -50,8 +51,8 @@ test: $(VENV)/test.stamp ## style check and all tests, offline
 	@$(BIN)/ruff format --check .
 	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
-table: $(VENV)/run.stamp ## rebuild the result tables of README.md and results/README.md from results/results.csv
-	@$(BIN)/python -m evaluation.pages README.md results
+table: $(VENV)/run.stamp ## rebuild the result tables of README.md and results/README.md from results/results.csv; PROMOTE=data takes yours over
+	@$(BIN)/python -m commands.table $(if $(PROMOTE),--promote "$(PROMOTE)")
 
 notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the four notebooks, for a commit
 	@rm -rf results/sample
@@ -73,6 +74,6 @@ $(VENV)/run.stamp: requirements.txt $(REQUIREMENTS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/run.stamp requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS) -r requirements-dev.txt
+$(VENV)/test.stamp: $(VENV)/run.stamp requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS) -r requirements/dev.txt
 	@touch $@

@@ -18,20 +18,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from errors import EXIT_CODE, BadInput
-from parsing.assemble import assemble
-from parsing.check import check
-from parsing.download import fetch
-from parsing.folder import CsvFile, describe_sources, refuse_overlap, replaced_folder, write_manifest
-from parsing.on_ray import read_with_ray
+from core.errors import EXIT_CODE, BadInput
+from parsing.datasets import OWN_MASKS
+from parsing.lines.blocks import read_here, read_log
+from parsing.lines.download import fetch
+from parsing.lines.files import LogFile
+from parsing.lines.on_ray import read_with_ray
 from parsing.options import Job, job_of, read_options
+from parsing.own_log import check
 from parsing.protocols import PROTOCOLS
-from parsing.raw import read_here, read_log
-from parsing.read import LogFile
-from parsing.ready import write_key_files, write_key_stream
-from parsing.resplit import resplit
+from parsing.sequences.assemble import assemble
+from parsing.sequences.folder import CsvFile, describe_sources, refuse_overlap, replaced_folder, write_manifest
+from parsing.sequences.ready import write_key_files, write_key_stream
+from parsing.sequences.resplit import resplit
 from parsing.simulate import simulate
-from parsing.specs import OWN_MASKS
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,33 +12,22 @@ from pathlib import Path
 import polars as pl
 from matplotlib.figure import Figure
 
-from data_folder import Data, open_data
-from environment import environment, peak_memory_gb, show_environment
-from errors import BadInput
-from evaluation import (
-    comparison,
-    comparison_plots,
-    drift,
-    ledger,
-    page,
-    pages,
-    plots,
-    report,
-    rules,
-    show,
-    tables,
-    verdicts,
-)
-from evaluation.alarms import alarms
-from evaluation.show import show_sentence, show_table
-from files import hash_folder, is_first_process, read_json, write
+from core.data import Data, open_data
+from core.environment import environment, peak_memory_gb, show_environment
+from core.errors import BadInput
+from core.files import hash_folder, is_first_process, read_json, write
+from evaluation import compare, floors, ledger, ngrams, rules, unseen, verdicts
+from evaluation.report import markdown, page, reasons
+from evaluation.report.alarms import alarms
+from evaluation.show import comparison_plots, notebook, plots, tables
+from evaluation.show.notebook import show_sentence, show_table
 
 __all__ = [
-    "BadInput", "Data", "Run", "comparison", "comparison_plots", "gallery", "open_data", "open_run", "plots",
-    "published", "report", "rules", "show_environment", "show_gallery", "show_sentence", "show_table", "start_run",
+    "BadInput", "Data", "Run", "compare", "comparison_plots", "floors", "gallery", "open_data", "open_run", "plots",
+    "published", "reasons", "rules", "show_environment", "show_gallery", "show_sentence", "show_table", "start_run",
     "tables", "verdicts",
 ]  # fmt: skip
-LEDGER = Path("results") / "results.csv"
+LEDGER = Path("results") / "runs.csv"  # what this checkout ran; the reference is results/results.csv (make table)
 
 
 # ----------------------------------------------------------------------------------------------- the run folder
@@ -109,7 +98,7 @@ class Run:
 
     def plot(self, figure: Figure, name: str) -> None:
         """Show a figure and keep it as figures/<name>.png, labeled with data, model and seed."""
-        show.show_plot(figure, self.folder / "figures" / f"{name}.png", self.label)
+        notebook.show_plot(figure, self.folder / "figures" / f"{name}.png", self.label)
 
     def scores(self, split: str, score: Callable[[list[list[str]]], pl.DataFrame]) -> pl.DataFrame:
         """`<split>_scores.parquet`: ids, labels, the scores, what training had seen.
@@ -124,7 +113,7 @@ class Run:
         scored = score(sequences["keys"].to_list())
         seconds = pl.lit((time.perf_counter() - started) / max(1, len(scored))).alias("seconds")
         first = sequences.select(first_of_its_kind=pl.col("keys").list.join(" ").is_first_distinct())
-        seen = self.data.familiarity(split)
+        seen = floors.familiarity_of(self.data, split)
         if "has_unseen_key" not in scored.columns:
             scored = scored.with_columns(has_unseen_key=~seen["all_keys_seen"])
         about = [sequences.select("sequence_id", "label"), scored, seen, first]
@@ -150,7 +139,7 @@ class Run:
 
     def calibrate(self, scores: pl.DataFrame, vocabulary_size: int, alpha: float) -> dict:
         """The rules at `alpha` on the validation scores and on those of unigram and bigram, for decision.json."""
-        return verdicts.calibrate(scores, vocabulary_size, alpha, self.data.ngram_scores("validation"))
+        return verdicts.calibrate(scores, vocabulary_size, alpha, ngrams.scores_of(self.data, "validation"))
 
     def handle_drift(self, scores: pl.DataFrame, windows: int | None, ask_once: bool) -> dict[str, pl.DataFrame]:
         """The test scores as they are when unseen keys are accepted: `adaptive` after `windows`, `ask_once` answered.
@@ -158,30 +147,30 @@ class Run:
         The queue of questions is triage.csv of the run; where nobody has answered there, labels do.
         """
         test, known = self.data.split("test"), self.data.known_keys
-        unseen, handled = drift.unseen_keys(test, known), {}
+        new_keys, handled = unseen.unseen_keys(test, known), {}
         if windows:
-            handled["adaptive"] = drift.settle(test, scores, known, drift.adapt(unseen, windows))
+            handled["adaptive"] = unseen.settle(test, scores, known, unseen.adapt(new_keys, windows))
         if ask_once:
             path = self.folder / "triage.csv"
-            queue = drift.triage(test, unseen, self.data.templates)
-            queue = drift.keep_answers(queue, drift.read_answers(path)) if path.is_file() else queue
+            queue = unseen.triage(test, new_keys, self.data.templates)
+            queue = unseen.keep_answers(queue, unseen.read_answers(path)) if path.is_file() else queue
             write(path, queue)
-            answers = drift.answered(queue) or drift.label_answers(test, unseen)
-            handled["ask_once"] = drift.settle(test, scores, known, drift.ask_once(unseen, answers))
+            answers = unseen.answered(queue) or unseen.label_answers(test, new_keys)
+            handled["ask_once"] = unseen.settle(test, scores, known, unseen.ask_once(new_keys, answers))
         return handled
 
     def blocks(self, scores: pl.DataFrame) -> pl.DataFrame:
         """Ten blocks of test time: sizes, anomalies, keys that came new, and how many sequences have an unseen one."""
         test = self.data.split("test")
-        return drift.describe_blocks(test, scores, drift.unseen_keys(test, self.data.known_keys))
+        return unseen.describe_blocks(test, scores, unseen.unseen_keys(test, self.data.known_keys))
 
     def block_measures(self, judged: pl.DataFrame, decision: dict, handled: dict[str, pl.DataFrame]) -> pl.DataFrame:
         """Alarms, false alarms and F1 in each block, of the static rules and of those with unseen keys accepted."""
         flagged = [judged.select(f"flagged_{rule}" for rule in rules.RULES)]
-        flagged += [drift.flags(handled, decision)] if handled else []
+        flagged += [unseen.flags(handled, decision)] if handled else []
         flags = pl.concat(flagged, how="horizontal")
         by_rule = {name.removeprefix("flagged_"): flags[name].to_numpy() for name in flags.columns}
-        return drift.measure_blocks(by_rule, judged["label"].to_numpy())
+        return unseen.measure_blocks(by_rule, judged["label"].to_numpy())
 
     def judge(
         self,
@@ -191,12 +180,12 @@ class Run:
         handled: dict[str, pl.DataFrame] | None = None,
     ) -> tuple[pl.DataFrame, dict]:
         """Verdicts of all rules on the test scores; writes test_scores.parquet and metrics.json, returns both."""
-        judged, found = verdicts.judge(scores, decision, self.data.ngram_scores("test"), prevalence, handled or {})
+        judged, found = verdicts.judge(scores, decision, ngrams.scores_of(self.data, "test"), prevalence, handled or {})
         manifest = self.data.manifest
         found["data"] |= {name: manifest[name] for name in ("data_hash", "simulated")}
         found["data"]["lines_in_test_and_training"] = manifest["counts"]["lines_in_test_and_training"]
         if "ask_once" in (handled or {}):
-            found["questions"] = len(drift.unseen_keys(self.data.split("test"), self.data.known_keys))
+            found["questions"] = len(unseen.unseen_keys(self.data.split("test"), self.data.known_keys))
         found["seconds"] = {"training": self.training["seconds"].max(), "scoring": scores["seconds"].sum()}
         found["peak_memory_gb"] = max(peak_memory_gb(), self.training["peak_memory_gb"].max())
         write(self.folder / "test_scores.parquet", judged, self.hashes)
@@ -204,7 +193,7 @@ class Run:
         return judged, found
 
     def record(self, found: dict, decision: dict) -> pl.DataFrame:
-        """Add the run to results/results.csv; returns the ledger's rows of this data."""
+        """Add the run to results/runs.csv; returns the ledger's rows of this data."""
         environment = read_json(self.folder / "environment.json", "run train.ipynb again.")
         about = self.data.ledger_columns() | {name: self.config[name] for name in ("method", "model", "seed")}
         about |= {"date": verdicts.today(), "status": "done", "seconds": sum(found["seconds"].values())}
@@ -296,9 +285,9 @@ def _refuse_other(run: Run, wanted: dict) -> None:
 
 def published(data: Data) -> pl.DataFrame:
     """The published figures of the data set, or of the one `data` is a sample of, with what they were measured on."""
-    of = pages.SAMPLES.get(data.base, data.base)
+    of = markdown.SAMPLES.get(data.base, data.base)
     return tables.published(
-        pages.read_published().filter(pl.col("data") == of), data.base, data.base not in pages.SAMPLES
+        markdown.read_published().filter(pl.col("data") == of), data.base, data.base not in markdown.SAMPLES
     )
 
 
@@ -308,11 +297,11 @@ def gallery(run: Run, judged: pl.DataFrame, rule: str, expected: Callable) -> di
         raise BadInput(f"There is no rule {rule!r}; choose one of {', '.join(rules.RULE_TITLES)}.")
     sequences = run.data.sequences.select("sequence_id", "keys", "lines")
     found = {}
-    for case, rows in report.pick(judged, rule).items():
+    for case, rows in reasons.pick(judged, rule).items():
         rows = rows.join(sequences, on="sequence_id", maintain_order="left").to_dicts()
         answers = expected([row["keys"][: row["worst_event"]] for row in rows]) if rows else []
         events = [run.data.events(row).to_dicts() for row in rows]
-        found[case] = report.describe_sequences(rows, events, answers, run.data.templates)
+        found[case] = reasons.describe_sequences(rows, events, answers, run.data.templates)
     return found
 
 
@@ -320,6 +309,6 @@ def show_gallery(run: Run, shown: dict[str, list[tuple[str, str]]], rule: str) -
     """Show a gallery in a notebook."""
     for case, sequences in shown.items():
         title = f"<b>{case}</b> of {rules.RULE_TITLES[rule]}, {run.label}: {len(sequences)} shown"
-        show.show_html(title, f"{case}: {len(sequences)} shown")
+        notebook.show_html(title, f"{case}: {len(sequences)} shown")
         for html, text in sequences:
-            show.show_html(html, text)
+            notebook.show_html(html, text)

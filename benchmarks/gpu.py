@@ -105,7 +105,8 @@ def variants() -> Iterator[tuple[str, str]]:
 
 def measure(place: str, data: str, path: str, bits: str, copies: int, batch_size: int) -> None:
     """Train and score through one path, in a process of its own; writes <path>_<bits>.json and .parquet in `place`."""
-    from methods.next_key import NextKey, machine
+    from methods.next_key import NextKey
+    from methods.next_key.models import machine
     from methods.next_key.recipes import RECIPES
 
     if path == "unsloth" and machine.WHY_NOT_UNSLOTH:

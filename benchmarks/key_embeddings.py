@@ -33,8 +33,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from methods.next_key import NextKey
-from methods.next_key.backbone import count_parameters, load_tokenizer
-from methods.next_key.key_rows import KEY_EMBEDDINGS
+from methods.next_key.embeddings import KEY_EMBEDDINGS
+from methods.next_key.models.hub import count_parameters, load_tokenizer
 from methods.next_key.recipes import RECIPES, TrainingSettings
 from methods.next_key.training import weighted_rows
 from methods.next_key.vocabulary import Vocabulary

@@ -42,7 +42,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks import published
-from errors import EXIT_CODE, BadInput
+from core.errors import EXIT_CODE, BadInput
 from evaluation import rules
 from methods.next_key import NextKey, scoring
 from methods.next_key.recipes import RECIPES, TrainingSettings

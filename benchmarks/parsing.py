@@ -20,10 +20,10 @@ from pathlib import Path
 
 import polars as pl
 
-from parsing.formats import compile_header
-from parsing.mine import new_drain, template_key
-from parsing.read import LogFile
-from parsing.specs import HDFS
+from parsing.datasets import HDFS
+from parsing.lines.files import LogFile
+from parsing.lines.headers import compile_header
+from parsing.templates.drain import new_drain, template_key
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = """

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import published_rivals as published
-from errors import EXIT_CODE, BadInput
+from core.errors import EXIT_CODE, BadInput
 from evaluation import rules
 from methods import deeplog, loganomaly, logbert, loggpt
 from methods.next_key.vocabulary import FIRST_CHOICE

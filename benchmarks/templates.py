@@ -25,11 +25,11 @@ from pathlib import Path
 
 import polars as pl
 
-from parsing.formats import compile_header
-from parsing.mine import distinct_messages, masked, mine, new_drain
-from parsing.raw import read_block
-from parsing.read import LogFile
-from parsing.specs import PARAMETER, SPECS, DrainSettings, Mask, Spec
+from parsing.datasets import PARAMETER, SPECS, DrainSettings, Mask, Spec
+from parsing.lines.blocks import read_block
+from parsing.lines.files import LogFile
+from parsing.lines.headers import compile_header
+from parsing.templates.drain import distinct_messages, masked, mine, new_drain
 
 PUBLISHED = {  # logparser's benchmark; its depths are those of Drain3
     "hdfs": (r"blk_-?[0-9]+", r"([0-9]+\.){3}[0-9]+(:[0-9]+)?"),

@@ -5,6 +5,8 @@ After Landauer, Skopik and Wurzenberger (FSE 2024, arXiv 2309.02854), whose dete
 
 import polars as pl
 
+from core.data import Data
+
 TRIVIAL = ("unseen_key", "unseen_key_or_length", "unseen_count_vector", "unseen_bigram")
 TRIVIAL_TITLES = {
     "unseen_key": "trivial: unseen key",
@@ -32,6 +34,11 @@ def familiarity(training: pl.Series, sequences: pl.Series) -> pl.DataFrame:
         all_keys_seen=_all_seen(known["keys"], asked["keys"]),
         all_pairs_seen=_all_seen(_pairs(known["keys"]), _pairs(asked["keys"])),
     )
+
+
+def familiarity_of(data: Data, split: str) -> pl.DataFrame:
+    """What of each sequence of a split the training split had seen; columns of `familiarity`."""
+    return familiarity(data.split("train")["keys"], data.split(split)["keys"])
 
 
 def trivial_flags(seen: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from evaluation import drift, floors, ngrams, rules
+from evaluation import floors, ngrams, rules, unseen
 
 SCHEMA = {
     "date": pl.String,
@@ -42,7 +42,7 @@ SCHEMA = {
     "commit": pl.String,
 }
 IDENTITY = ("data", "protocol", "split_seed", "method", "model", "seed", "rule", "prevalence")
-TITLES = rules.RULE_TITLES | floors.TRIVIAL_TITLES | ngrams.TITLES | drift.TITLES
+TITLES = rules.RULE_TITLES | floors.TRIVIAL_TITLES | ngrams.TITLES | unseen.TITLES
 
 
 def read(path: Path) -> pl.DataFrame:

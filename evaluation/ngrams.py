@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from core.data import Data
+from evaluation import floors
 from evaluation.rules import RULE_TITLES, RULES
 
 NGRAMS = {"unigram": 1, "bigram": 2}
@@ -51,6 +53,13 @@ def fit(training: pl.Series, order: int) -> NGram:
     unigram = _interpolate(counts.sum(0)[None], np.full(size + 1, 1 / (size + 1)))
     table = _interpolate(counts, unigram[0]) if order == 2 else np.repeat(unigram, size + 2, axis=0)
     return NGram(keys, *_ranks_and_tails(table))
+
+
+def scores_of(data: Data, split: str) -> dict[str, pl.DataFrame]:
+    """Scores of unigram and bigram of the training split on a split, as far as the rules read them."""
+    train, asked = data.split("train")["keys"], data.split(split)["keys"]
+    seen = floors.familiarity_of(data, split).select("count_vector_seen")
+    return {name: pl.concat([fit(train, order).score(asked), seen], how="horizontal") for name, order in NGRAMS.items()}
 
 
 def _interpolate(counts: np.ndarray, lower: np.ndarray) -> np.ndarray:

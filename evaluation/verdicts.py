@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from evaluation import drift, floors, ledger, metrics, rules
+from evaluation import floors, ledger, metrics, rules, unseen
 from evaluation.ngrams import NGRAMS
 
 
@@ -27,14 +27,14 @@ def judge(
 
     The trivial detectors stand among the rules. `at_prevalence` has the same figures with the normals weighted to
     that share of anomalies, `distinct` those with every distinct sequence counted once. `handled` are the scores with
-    unseen keys accepted over time (`drift.settle`), whose verdicts stand beside the others as `<rule>_<handling>`.
+    unseen keys accepted over time (`unseen.settle`), whose verdicts stand beside the others as `<rule>_<handling>`.
     The ranking is that of the smallest tail probability, or of the score of a detector without ranks.
     """
     flags = rules.apply(scores, decision)
     verdicts, orders = _verdicts(scores, flags, decision, ngram_scores)
     for handling, settled in handled.items():
         verdicts[f"unseen_key_{handling}"] = settled["has_unseen_key"].to_numpy()
-        applied = drift.flags({handling: settled}, decision)
+        applied = unseen.flags({handling: settled}, decision)
         for rule in rules.RULES:
             verdicts[f"{rule}_{handling}"] = applied[f"flagged_{rule}_{handling}"].to_numpy()
             orders[f"{rule}_{handling}"] = rules.abnormality(settled, rule)

@@ -34,7 +34,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from errors import BadInput
+from core.errors import BadInput
 from methods.parts import disk
 from methods.parts.keys import KeyNumbers, Sequences, distinct, weigh
 from methods.parts.ngram import NGram

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from errors import BadInput
+from core.errors import BadInput
 from methods.parts import disk
 from methods.parts.keys import KeyNumbers, Sequences, distinct, weigh
 from methods.parts.learning import DEVICE

@@ -30,10 +30,10 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from errors import BadInput
+from core.errors import BadInput
 from methods.next_key import NextKey
-from methods.next_key.adapter import to_full_precision
 from methods.next_key.batches import chunk, pad
+from methods.next_key.models.adapter import to_full_precision
 from methods.next_key.recipes import TrainingSettings
 from methods.next_key.scoring import choice_log_probabilities
 from methods.parts import disk, reinforce

@@ -5,15 +5,15 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from errors import BadInput
-from parsing.assemble import Plan
-from parsing.check import load_own_spec, regex_problem
-from parsing.formats import compile_header, guess_time, propose_format, split_fields
-from parsing.group import Grouping
+from core.errors import BadInput
+from parsing.datasets import OWN_MASKS, SPECS, DrainSettings, Mask, Spec
+from parsing.lines.files import LogFile
+from parsing.lines.headers import compile_header, guess_time, propose_format, split_fields
+from parsing.own_log import load_own_spec, regex_problem
 from parsing.protocols import PROTOCOLS, grouping_of
-from parsing.read import LogFile
-from parsing.specs import OWN_MASKS, SPECS, DrainSettings, Mask, Spec
-from parsing.split import SplitSettings
+from parsing.sequences.assemble import Plan
+from parsing.sequences.group import Grouping
+from parsing.sequences.split import SplitSettings
 
 GUESSED_FROM = 1_000  # lines
 MOST_SECONDS = 100 * 366 * 86_400

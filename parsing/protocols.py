@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from parsing.group import Grouping
-from parsing.specs import Spec
-from parsing.split import SplitSettings
+from parsing.datasets import Spec
+from parsing.sequences.group import Grouping
+from parsing.sequences.split import SplitSettings
 
 
 @dataclass(frozen=True)

@@ -30,4 +30,4 @@ if __name__ == "__main__":
     for executed in map(Path, sys.argv[1:]):
         notebook = cleaned(nbformat.read(executed, as_version=4))
         nbformat.validate(notebook)
-        nbformat.write(notebook, ROOT / executed.name)
+        nbformat.write(notebook, ROOT / ("notebooks" if executed.name == "compare.ipynb" else "") / executed.name)

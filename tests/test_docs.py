@@ -9,7 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from evaluation import ledger, pages
+from evaluation import ledger
+from evaluation.report import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ledger.read(ROOT / "results" / "results.csv")
@@ -22,19 +23,19 @@ def pins(name: str) -> dict[str, str]:
 
 
 def test_the_result_table_is_the_ledger():
-    between = README[README.index(pages.MARKS[0]) + len(pages.MARKS[0]) : README.index(pages.MARKS[1])]
-    assert between.strip() == pages.headline(RUNS, pages.read_published()).strip()
+    between = README[README.index(markdown.MARKS[0]) + len(markdown.MARKS[0]) : README.index(markdown.MARKS[1])]
+    assert between.strip() == markdown.headline(RUNS, markdown.read_published()).strip()
     assert "simulated" in between
     whole = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
-    assert whole == pages.everything(RUNS, pages.read_published())
+    assert whole == markdown.everything(RUNS, markdown.read_published())
 
 
 def test_the_table_is_rewritten_between_its_marks_only(tmp_path):
     readme, results = tmp_path / "README.md", tmp_path / "results"
     results.mkdir()
     shutil.copy(ROOT / "results" / "results.csv", results)
-    readme.write_text(f"before\n{pages.MARKS[0]}\nstale table\n{pages.MARKS[1]}\nafter\n")
-    pages.write_tables(readme, results)
+    readme.write_text(f"before\n{markdown.MARKS[0]}\nstale table\n{markdown.MARKS[1]}\nafter\n")
+    markdown.write_tables(readme, results)
     text = readme.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
@@ -43,14 +44,22 @@ def test_the_table_is_rewritten_between_its_marks_only(tmp_path):
     assert (results / "README.md").read_text().startswith("# Results")
 
 
-def test_the_file_tree_names_every_module_and_nothing_else():
-    tree = README[README.index("## What is where") : README.index("The three wings never")]
-    modules = [*ROOT.glob("*.py"), *ROOT.glob("*.ipynb"), *(ROOT / "parsing").glob("*.py")]
-    modules += [*(ROOT / "methods").rglob("*.py"), *(ROOT / "evaluation").glob("*.py")]
-    present = {path.name for path in modules if path.name != "__init__.py"}
-    assert present == set(re.findall(r"\b[\w]+\.(?:py|ipynb)\b", tree))
-    for folder in re.findall(r"^([\w/]+)/ ", tree, flags=re.M):
-        assert (ROOT / folder).is_dir(), folder
+def test_the_file_tree_names_every_room_and_nothing_else():
+    tree = README[README.index("## What is where") : README.index("The wings `parsing/`")]
+    present = {path.name for path in [*ROOT.glob("*.py"), *ROOT.glob("*.ipynb")]}
+    present |= {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("*/*") if path.parts[-2][0] != "."}
+    named, top = set(), ""
+    for indent, name in re.findall(r"^( *)([\w/.]+) {2,}", tree, flags=re.M):
+        top = top if indent else name.rstrip("/")
+        path = f"{top}/{name}" if indent else name
+        assert (ROOT / path).exists(), path
+        named.add(path.rstrip("/"))
+    assert {path for path in named if path.startswith("parsing/")} == {
+        "parsing/lines",
+        "parsing/templates",
+        "parsing/sequences",
+    }
+    assert present - {"__pycache__"} <= named
 
 
 @pytest.mark.parametrize("page", ["README.md", "data/README.md", "benchmarks/README.md", "results/README.md"])
@@ -68,12 +77,12 @@ def test_every_make_target_that_is_named_exists():
 def test_the_same_package_has_the_same_pin_everywhere():
     """A hosted runtime with another trl than the tests ran with would be a program nobody tested."""
     core = pins("requirements.txt")
-    for name in ("requirements-colab.txt", "requirements-gpu.txt"):
+    for name in ("requirements/colab.txt", "requirements/gpu.txt"):
         for package, version in pins(name).items():
             assert core.get(package, version) == version, (name, package)
     assert core["torch"] == "2.13.0"
     assert core["trl"] != "1.15.0"
-    assert not {"torch", "torchvision", "numpy", "pandas"} & set(pins("requirements-colab.txt"))
+    assert not {"torch", "torchvision", "numpy", "pandas"} & set(pins("requirements/colab.txt"))
     assert "unsloth" not in core
 
 

@@ -16,7 +16,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("train", "get_k", "test")  # of one run; compare.ipynb is about many
-ALL = (*NAMES, "compare")
+ALL = (*NAMES, "notebooks/compare")
 
 
 def notebook(name: str) -> nbformat.NotebookNode:
@@ -44,13 +44,14 @@ def test_every_cell_compiles_and_defines_no_function_beyond_ten_lines(name):
 @pytest.mark.parametrize("name", ALL)
 def test_every_used_name_of_the_shared_modules_exists(name):
     """A renamed helper must not wait for a person to run into it."""
-    import compare
     import methods.next_key
     import utils
+    from commands import compare
+    from evaluation import compare as comparison
 
-    modules = {"utils": utils, "compare": compare}
+    modules = {"utils": utils, "compare": compare, "comparison": comparison}
     source = "\n".join(cell.source for cell in code_cells(name))
-    shared = r"\b(utils|compare|comparison|comparison_plots|plots|report|rules|tables|verdicts)\.(?!py\b)(\w+)"
+    shared = r"\b(utils|compare|comparison|comparison_plots|floors|plots|reasons|rules|tables|verdicts)\.(?!py\b)(\w+)"
     for module, attribute in re.findall(shared, source):
         owner = modules.get(module) or getattr(utils, module)
         assert hasattr(owner, attribute), f"{module}.{attribute}"
@@ -98,7 +99,7 @@ def test_one_cell_of_parameters_the_same_three_and_no_k_typed_by_hand():
     for name in ALL:
         cells = [cell for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", [])]
         assert len(cells) == 1
-        same = 1 if name == "compare" else 3
+        same = 3 if name in NAMES else 1
         assert parameters(name).splitlines()[:same] == parameters("train").splitlines()[:same]
         source = "\n".join(cell.source for cell in code_cells(name))
         assert not re.search(r"\bK\s*=\s*\d", source)
@@ -122,8 +123,13 @@ def test_committed_with_the_outputs_of_a_clean_run(name):
 
 
 def run_job(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
-    command = [sys.executable, str(ROOT / "run.py"), "--data", "small", *options]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "MPLBACKEND": "agg",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "commands.run", "--data", "small", *options]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
 
 
@@ -154,12 +160,17 @@ def test_the_run_folder_holds_contract_2(job):
         "alarms.csv", "report.html",
     } <= files  # fmt: skip
     assert not [name for name in files if Path(name).name.startswith(".") or "checkpoint" in name]
-    assert len(pl.read_csv(job[1] / "results" / "results.csv")) == 14
+    assert len(pl.read_csv(job[1] / "results" / "runs.csv")) == 14
 
 
 def test_methods_are_compared_on_the_same_data(job):
-    command = [sys.executable, str(ROOT / "compare.py"), "--data", "small", "--seeds", "0", "1", "--methods"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
+    command = [sys.executable, "-m", "commands.compare", "--data", "small", "--seeds", "0", "1", "--methods"]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "MPLBACKEND": "agg",
+        "PYTHONPATH": str(ROOT),
+    }
     command += ["classical/nearest_counts", "classical/pca", "classical/ngram"]
     done = subprocess.run(command, cwd=job[1], env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -6,7 +6,7 @@ purpose: the vocabulary comes from the training split alone, keys begin from the
 sequences are chunked and never cut, the best epoch is kept, and one function scores validation and test.
 """
 
-from methods.next_key import machine  # before transformers: Unsloth must be imported first
+from methods.next_key.models import machine  # before transformers: Unsloth must be imported first
 
 # isort: split
 

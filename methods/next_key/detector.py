@@ -13,15 +13,16 @@ import torch
 from transformers import PreTrainedModel, set_seed
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from errors import BadInput
-from methods.next_key import adapter, backbone, shards
+from core.errors import BadInput
+from methods.next_key import processes
 from methods.next_key.batches import Chunk, batches_by_length, chunk, pad
-from methods.next_key.key_rows import KEY_EMBEDDINGS, key_words, restrict_to_keys, start_keys
-from methods.next_key.machine import UNSLOTH, Plan, merging_plan, small_plan, whole_plan
+from methods.next_key.embeddings import KEY_EMBEDDINGS, key_words, restrict_to_keys, start_keys
 from methods.next_key.memory import Load, first_load, fit_in_memory, release, scoring_tokens
+from methods.next_key.models import adapter, hub
+from methods.next_key.models.machine import UNSLOTH, Plan, merging_plan, small_plan, whole_plan
+from methods.next_key.models.tiny import TINY_MODELS, build_tiny
 from methods.next_key.recipes import RECIPES, TrainingSettings
 from methods.next_key.scoring import choice_log_probabilities, forward, score_sequences
-from methods.next_key.tiny import TINY_MODELS, build_tiny
 from methods.next_key.training import mean_validation_loss, train
 from methods.next_key.vocabulary import FIRST_CHOICE, Vocabulary
 
@@ -51,7 +52,7 @@ class NextKey:
         key_embeddings: str | None = None,
     ) -> None:
         self.name, self.seed = model, seed
-        self.checkpoint = None if model in TINY_MODELS else backbone.find_checkpoint(model)
+        self.checkpoint = None if model in TINY_MODELS else hub.find_checkpoint(model)
         self.settings = settings or _recipe(recipe or ("lora" if self.checkpoint else "tiny"))
         self.templates = {key: text for key, text in (templates or {}).items() if text}
         self.key_embeddings = self._key_embeddings(key_embeddings)
@@ -74,14 +75,14 @@ class NextKey:
     def describe(self) -> dict:
         """The settings that a run keeps in its `config.json`."""
         about = asdict(self.settings) | {"key_embeddings": self.key_embeddings}
-        return about | ({"checkpoint": backbone.short_name(self.checkpoint)} if self.checkpoint else {})
+        return about | ({"checkpoint": hub.short_name(self.checkpoint)} if self.checkpoint else {})
 
     @cached_property
     def plan(self) -> Plan:
         """Which path this model takes on this machine, in which number format, and why."""
         if self.checkpoint is None:
             return small_plan()
-        plan = backbone.plan_for(self.checkpoint)
+        plan = hub.plan_for(self.checkpoint)
         as_trained = self.four_bit and not plan.four_bit and plan.device.startswith("cuda")
         return plan.in_four_bits("it was trained so") if as_trained else plan
 
@@ -100,13 +101,13 @@ class NextKey:
             self.model = build_tiny(self.name, self.vocabulary.tokens, self.settings.context).to(self.plan.device)
         else:
             self.model = self._pretrained(checkpointing)
-        return backbone.count_parameters(self.model)
+        return hub.count_parameters(self.model)
 
     def _pretrained(self, checkpointing: bool) -> PreTrainedModel:
         words = None
         if self.key_embeddings == "template":
-            words = key_words(self.vocabulary, self.templates, backbone.load_tokenizer(self.checkpoint))
-        model = backbone.load_checkpoint(self.checkpoint, self.plan, self.settings.context)
+            words = key_words(self.vocabulary, self.templates, hub.load_tokenizer(self.checkpoint))
+        model = hub.load_checkpoint(self.checkpoint, self.plan, self.settings.context)
         self.revision = model.config._commit_hash
         start_keys(model, self.vocabulary, self.key_embeddings, words, self.seed)
         if self.settings.lora_rank is None:
@@ -148,7 +149,7 @@ class NextKey:
     @property
     def parameters(self) -> int:
         """How many weights are learned."""
-        return backbone.count_parameters(self.model)["trained"]
+        return hub.count_parameters(self.model)["trained"]
 
     # ------------------------------------------------------------------------------------------------------- scoring
 
@@ -156,9 +157,9 @@ class NextKey:
     def model(self) -> PreTrainedModel:
         """The model of a loaded detector, read at first use: what was scored before can be judged without it."""
         if self.whole:
-            return backbone.load_whole(self.folder)
+            return hub.load_whole(self.folder)
         if self.plan.path == UNSLOTH:
-            return backbone.through_unsloth(
+            return hub.through_unsloth(
                 str(self.folder), self.plan, self.settings.context, resize_model_vocab=self.vocabulary.tokens
             )
         return adapter.load_adapter(self._restricted(self.plan), self.folder)
@@ -171,12 +172,12 @@ class NextKey:
         if self.whole:
             self.plan = whole_plan()
             return
-        self.checkpoint = backbone.find_checkpoint(checkpoint)
+        self.checkpoint = hub.find_checkpoint(checkpoint)
         if self.checkpoint != checkpoint:  # a 4-bit build where there is no GPU: its original has revisions of its own
             self.revision = None
 
     def _restricted(self, plan: Plan, checkpoint: str | None = None) -> PreTrainedModel:
-        model = backbone.load_checkpoint(
+        model = hub.load_checkpoint(
             checkpoint or self.checkpoint, plan, self.settings.context, None if checkpoint else self.revision
         )
         restrict_to_keys(model, self.vocabulary.tokens)
@@ -228,7 +229,7 @@ class NextKey:
         Of a model with LoRA the adapter and the key rows are saved, and the name of the checkpoint they belong to. Of
         several processes the first one saves.
         """
-        if shards.processes()[0] > 0:
+        if processes.processes()[0] > 0:
             return
         beside = _beside(folder)
         if self.settings.lora_rank is None:
@@ -245,7 +246,7 @@ class NextKey:
         beside = _beside(folder)
         with TemporaryDirectory() as saved:
             adapter.save_adapter(self.model, Path(saved), self.checkpoint)
-            plain = self._restricted(merging_plan(), backbone.original(self.checkpoint))
+            plain = self._restricted(merging_plan(), hub.original(self.checkpoint))
             adapter.load_adapter(plain, Path(saved)).merge_and_unload().save_pretrained(beside)
         self._finish(beside, Path(folder), whole=True)
 

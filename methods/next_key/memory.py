@@ -9,9 +9,9 @@ from typing import TypeVar
 import torch
 from transformers import PreTrainedModel
 
-from errors import BadInput
-from methods.next_key import shards
-from methods.next_key.machine import SMALL, Plan, free_memory
+from core.errors import BadInput
+from methods.next_key import processes
+from methods.next_key.models.machine import SMALL, Plan, free_memory
 
 Item, Found = TypeVar("Item"), TypeVar("Found")
 
@@ -36,7 +36,7 @@ def first_load(model: PreTrainedModel, plan: Plan, batch_size: int, longest: int
     """The largest part of the batch whose activations should take at most half of the free memory."""
     config = model.config.get_text_config()
     wide = config.hidden_size * config.num_hidden_layers * (1 if plan.is_mixed else 2)
-    share = max(1, batch_size // shards.processes()[1])
+    share = max(1, batch_size // processes.processes()[1])
     load = Load(share, 1)
     while load.micro_batch * longest * wide * ACTIVATION_BYTES > free_memory(plan.device) / 2 and load.micro_batch > 1:
         load = _halved(load)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from methods.next_key import shards
+from methods.next_key import processes
 from methods.next_key.batches import Chunk, batches_by_length, chunk, pad
 from methods.next_key.memory import halve_on_failure, scoring_tokens
-from methods.next_key.prefixes import Pack, pack_rows, packs
+from methods.next_key.trees import Pack, pack_rows, packs
 from methods.next_key.vocabulary import FIRST_CHOICE, UNSEEN, Vocabulary
 from methods.parts import judging
 from methods.parts.judging import summarize
@@ -58,10 +58,10 @@ def judge_all(model: PreTrainedModel, encoded: list[list[int]], unseen_rank: int
     Under a launcher of several processes each one scores its share, and all get the whole.
     """
     model.eval()
-    own = [encoded[number] for number in shards.own_share(len(encoded))]
+    own = [encoded[number] for number in processes.own_share(len(encoded))]
     scored = _judge_own(model, own, unseen_rank, context)
     flat = (scored.ranks, scored.tail_probabilities, scored.log_probabilities)
-    parts = shards.gather([tuple(values[scored.slice_of(i)] for values in flat) for i in range(len(own))])
+    parts = processes.gather([tuple(values[scored.slice_of(i)] for values in flat) for i in range(len(own))])
     ends = np.cumsum([len(ids) - 1 for ids in encoded])
     return Judged(*(np.concatenate(values) for values in zip(*parts, strict=True)), ends)
 

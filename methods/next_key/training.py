@@ -20,15 +20,15 @@ from torch.nn.functional import nll_loss
 from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from errors import BadInput
-from methods.next_key import shards
-from methods.next_key.adapter import to_full_precision
+from core.errors import BadInput
+from methods.next_key import processes
 from methods.next_key.batches import IGNORED, Chunk, chunk, pad
-from methods.next_key.machine import Plan
 from methods.next_key.memory import Load
-from methods.next_key.prefixes import pack_rows, packs
+from methods.next_key.models.adapter import to_full_precision
+from methods.next_key.models.machine import Plan
 from methods.next_key.recipes import TrainingSettings
 from methods.next_key.scoring import choice_log_probabilities, judge_all, shares_prefixes, sharing_pays
+from methods.next_key.trees import pack_rows, packs
 from methods.next_key.vocabulary import BEGIN, END, FIRST_CHOICE, Vocabulary
 
 PREDICTIONS = ("rows", "places", "targets", "weights")  # of a batch, beside what the model reads
@@ -184,7 +184,7 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=last and str(last))
-    shards.wait_for_all()  # the best checkpoint is loaded everywhere, so that the first process may remove it
+    processes.wait_for_all()  # the best checkpoint is loaded everywhere, so that the first process may remove it
     return [untrained | {"tokens_per_second": None}, *history(trainer.state.log_history)]
 
 

@@ -8,7 +8,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from errors import BadInput
+from core.errors import BadInput
 
 PAD, BEGIN, UNSEEN, END = range(4)
 SPECIAL_TOKENS = ("<pad>", "<begin>", "<unseen>", "<end>")

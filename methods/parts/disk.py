@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from errors import BadInput
+from core.errors import BadInput
 from methods.parts.keys import KeyNumbers, Sequences
 
 

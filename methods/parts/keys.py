@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from errors import BadInput
+from core.errors import BadInput
 
 Sequences = Sequence[Sequence[str]]
 UNSEEN = -1

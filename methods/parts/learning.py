@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from errors import BadInput
+from core.errors import BadInput
 
 Batch = TypeVar("Batch")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -12,7 +12,7 @@ from hashlib import shake_256
 
 import numpy as np
 
-from errors import BadInput
+from core.errors import BadInput
 
 Encoder = Callable[[list[str]], np.ndarray]  # n texts to (n, d) numbers, like `encode` of a sentence encoder
 

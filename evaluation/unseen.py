@@ -1,0 +1,246 @@
+"""Keys that training never saw, over time: accepted after a while (adaptive), or put to the analyst once (ask once).
+
+Sequences are those of the test in time order, `keys, lines, event_labels, label` of the data folder, and their stored
+scores in the same order. `known` are the keys of the training split. Validation calibrates and answers nothing: a key
+that it saw and training did not is still a question when it comes in the test, so that every answer is counted.
+
+An accepted key is judged as if the model had expected it, rank 1 and tail probability 1; the other events of its
+sequence keep the scores they have. Counts never excuse such a sequence, since training cannot have seen them. The
+rules stay as they were calibrated, and their own verdicts, the static ones, stand beside.
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from core.errors import BadInput
+from evaluation import metrics, rules
+
+HANDLINGS = ("adaptive", "ask_once")
+TITLES = {
+    f"{rule}_{handling}": f"{rules.RULE_TITLES[rule]}, {handling.replace('_', ' ')}"
+    for rule in rules.RULES
+    for handling in HANDLINGS
+} | {f"unseen_key_{handling}": f"trivial: unseen key, {handling.replace('_', ' ')}" for handling in HANDLINGS}
+WINDOWS = 10
+BLOCKS = 10
+BENIGN, ALERT = "benign", "alert"
+TRIAGE_SCHEMA = {
+    "key": pl.String,
+    "template": pl.String,
+    "first_sequence": pl.String,
+    "first_line": pl.Int64,
+    "count": pl.Int64,
+    "answer": pl.String,
+}
+
+
+# ------------------------------------------------------------------------------------------------- what is unseen
+
+
+def unseen_keys(sequences: pl.DataFrame, known: set[str]) -> pl.DataFrame:
+    """One row a key that is not in `known`, by first occurrence: `key, rows, position`.
+
+    `rows` are the numbers of the sequences that have it, ascending; `position` is its first one in the first of them.
+    """
+    events = (
+        sequences.select(key="keys", position=pl.int_ranges(pl.col("keys").list.len()))
+        .with_row_index("row")
+        .explode("key", "position")
+        .filter(~_is_in("key", known))
+    )
+    return events.group_by("key", maintain_order=True).agg(
+        rows=pl.col("row").unique(maintain_order=True), position=pl.col("position").first()
+    )
+
+
+def label_answers(sequences: pl.DataFrame, unseen: pl.DataFrame) -> dict[str, str]:
+    """What an analyst who is always right says of each key of `unseen_keys`, `benign` or `alert`; for evaluation.
+
+    The label of the line of its first occurrence answers; where lines are not labeled, that of the whole sequence,
+    which calls a benign key an alert if it comes first in an anomalous one. Without labels a key has no answer.
+    """
+    line_label = pl.col("event_labels").list.get(pl.col("position"))
+    labeled = _first_sequences(sequences, unseen).select("key", label=pl.coalesce(line_label, "label")).drop_nulls()
+    return {key: ALERT if label == 1 else BENIGN for key, label in labeled.iter_rows()}
+
+
+def _first_sequences(sequences: pl.DataFrame, unseen: pl.DataFrame) -> pl.DataFrame:
+    """The keys of `unseen` with the columns of the sequence in which each came first."""
+    first = unseen.with_columns(row=pl.col("rows").list.first())
+    return first.join(sequences.with_row_index("row"), on="row", maintain_order="left")
+
+
+def _is_in(column: str, keys: set[str]) -> pl.Expr:
+    return pl.col(column).is_in(pl.Series(sorted(keys), dtype=pl.String).implode())
+
+
+# ---------------------------------------------------------------------------------------------- the two handlings
+
+
+def adapt(unseen: pl.DataFrame, windows: int = WINDOWS) -> dict[str, int]:
+    """The sequence number from which on each key is accepted: the one after it was seen in `windows` sequences.
+
+    No label is used, so a fault that repeats is accepted as well.
+    """
+    accepted = unseen.select("key", row=pl.col("rows").list.get(windows - 1, null_on_oob=True)).drop_nulls()
+    return {key: row + 1 for key, row in accepted.iter_rows()}
+
+
+def ask_once(unseen: pl.DataFrame, answers: dict[str, str]) -> dict[str, int]:
+    """The sequence number from which on each key is accepted: that of its first occurrence if the answer is `benign`.
+
+    The analyst answers at once, so the sequence that raised the question is no alarm for it; what that costs is the
+    number of questions, one a key of `unseen`. A key answered `alert`, or not yet, is an alarm in every sequence.
+    """
+    return {key: rows[0] for key, rows, _ in unseen.iter_rows() if answers.get(key) == BENIGN}
+
+
+def settle(sequences: pl.DataFrame, scores: pl.DataFrame, known: set[str], accepted: dict[str, int]) -> pl.DataFrame:
+    """The scores as they are with the keys of `accepted` expected from their sequence number on.
+
+    `rank, tail_probability, has_unseen_key` change, in sequences with an unseen key alone.
+    """
+    since = pl.DataFrame(list(accepted.items()), schema={"key": pl.String, "since": pl.UInt32}, orient="row")
+    events = (
+        scores.select("has_unseen_key", rank="event_ranks", tail_probability="event_tail_probabilities")
+        .with_columns(key=sequences["keys"].list.concat(pl.Series([[None]], dtype=pl.List(pl.String))))
+        .with_row_index("row")
+        .filter("has_unseen_key")
+        .explode("key", "rank", "tail_probability")
+        .join(since, on="key", how="left", maintain_order="left")
+    )
+    expected = (pl.col("row") >= pl.col("since")).fill_null(False)
+    settled = events.group_by("row", maintain_order=True).agg(
+        rank=pl.when(expected).then(1).otherwise("rank").max(),
+        tail_probability=pl.when(expected).then(1.0).otherwise("tail_probability").min(),
+        has_unseen_key=(~expected & ~_is_in("key", known)).any(),
+    )
+    return scores.with_row_index("row").update(settled, on="row").drop("row")
+
+
+def flags(settled: dict[str, pl.DataFrame], decision: dict) -> pl.DataFrame:
+    """`flagged_<rule>_<handling>: bool` of the scores that each handling has settled, one row a sequence."""
+    return pl.concat(
+        [
+            rules.apply(scores, decision).select(
+                pl.col(f"flagged_{rule}").name.suffix(f"_{name}") for rule in rules.RULES
+            )
+            for name, scores in settled.items()
+        ],
+        how="horizontal",
+    )
+
+
+# ------------------------------------------------------------------------------------------------ blocks of time
+
+
+def number_blocks(size: int, count: int = BLOCKS) -> np.ndarray:
+    """The number, from 1, of the block of each of `size` sequences; blocks differ by one sequence at most."""
+    return np.arange(size) * count // size + 1
+
+
+def describe_blocks(
+    sequences: pl.DataFrame, scores: pl.DataFrame, unseen: pl.DataFrame, count: int = BLOCKS
+) -> pl.DataFrame:
+    """One row a block: `block, first_sequence, sequences, anomalies, new_keys, unseen_key_share`.
+
+    `new_keys` are those of `unseen_keys` that come first in the block, which are the questions of ask once;
+    `anomalies` is null without labels.
+    """
+    firsts = np.bincount(unseen["rows"].list.first().to_numpy().astype(int), minlength=len(sequences))
+    rows = sequences.select("sequence_id", "label").with_columns(
+        scores["has_unseen_key"], block=number_blocks(len(sequences), count), firsts=firsts
+    )
+    anomalies = (pl.col("label") == 1).sum()
+    return rows.group_by("block", maintain_order=True).agg(
+        first_sequence=pl.col("sequence_id").first(),
+        sequences=pl.len(),
+        anomalies=pl.when(pl.col("label").is_not_null().any()).then(anomalies),
+        new_keys=pl.col("firsts").sum(),
+        unseen_key_share=pl.col("has_unseen_key").mean(),
+    )
+
+
+def measure_blocks(verdicts: dict[str, np.ndarray], labels: np.ndarray, count: int = BLOCKS) -> pl.DataFrame:
+    """One row a rule and block: `rule, block, alarms, false_alarms, precision, recall, f1`; None where undefined.
+
+    `verdicts` are the flags of each rule over all sequences.
+    """
+    blocks, rows = number_blocks(len(labels), count), []
+    for rule, flagged in verdicts.items():
+        for block in np.unique(blocks):
+            measured = metrics.measure(flagged[blocks == block], labels[blocks == block])
+            false_alarms = measured["false_positives"]
+            own = {"alarms": measured["true_positives"] + false_alarms, "false_alarms": false_alarms}
+            shares = {name: measured[name] for name in ("precision", "recall", "f1")}
+            rows.append({"rule": rule, "block": int(block)} | own | shares)
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+# ----------------------------------------------------------------------------------------------- the real queue
+
+
+def triage(sequences: pl.DataFrame, unseen: pl.DataFrame, templates: dict[str, str | None]) -> pl.DataFrame:
+    """The questions of a real run by first occurrence, columns of `TRIAGE_SCHEMA`; `answer` is empty.
+
+    `template` is the key itself where there is none; `count` is the number of sequences that have the key.
+    """
+    asked = _first_sequences(sequences, unseen).with_columns(
+        template=pl.Series([templates.get(key) or key for key in unseen["key"]], dtype=pl.String),
+        first_line=pl.col("lines").list.get(pl.col("position")),
+        count=pl.col("rows").list.len(),
+        answer=pl.lit(None),
+    )
+    return asked.rename({"sequence_id": "first_sequence"}).select(*TRIAGE_SCHEMA).cast(TRIAGE_SCHEMA)
+
+
+def keep_answers(fresh: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
+    """A fresh queue with the answers of an old one; answered keys that are no longer asked stand at its end."""
+    kept = old.drop_nulls("answer")
+    asked = fresh.drop("answer").join(kept.select("key", "answer"), on="key", how="left", maintain_order="left")
+    return pl.concat([asked, kept.join(fresh, on="key", how="anti", maintain_order="left")])
+
+
+def answered(queue: pl.DataFrame) -> dict[str, str]:
+    """The answer to each key of a queue that has one."""
+    return dict(queue.drop_nulls("answer").select("key", "answer").iter_rows())
+
+
+def read_answers(path: Path) -> pl.DataFrame:
+    """The queue in a triage.csv that a person has filled in: `benign`, `alert` in any case, or nothing yet.
+
+    Raises BadInput if the file cannot be read, a column is missing, an answer is another word, or a key stands twice.
+    """
+    remedy = "mend it, or rename it and run test.ipynb for a new one."
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets put a mark before the first column
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or ()
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        raise BadInput(f"{path.as_posix()} cannot be read as UTF-8 ({error}); {remedy}") from error
+    missing = [name for name in TRIAGE_SCHEMA if name not in columns]
+    if missing:
+        raise BadInput(f"{path.as_posix()} line 1 has no column {missing[0]}, separated by commas; {remedy}")
+    _refuse_unclear(path, rows, remedy)
+    cells = [{name: (row[name] or "").strip() or None for name in TRIAGE_SCHEMA} for _, row in rows]
+    queue = pl.DataFrame(cells, schema=dict.fromkeys(TRIAGE_SCHEMA, pl.String))
+    # numbers that a spreadsheet has rewritten do not matter: a fresh queue brings its own
+    return queue.with_columns(pl.col("answer").str.to_lowercase()).cast(TRIAGE_SCHEMA, strict=False)
+
+
+def _refuse_unclear(path: Path, rows: list[tuple[int, dict]], remedy: str) -> None:
+    lines: dict[str, int] = {}
+    for line, row in rows:
+        answer, key = (row["answer"] or "").strip(), (row["key"] or "").strip()
+        if answer.lower() not in (BENIGN, ALERT, ""):
+            raise BadInput(
+                f"{path.as_posix()} line {line}: the answer {answer!r} is neither {BENIGN} nor {ALERT}; "
+                "write one of the two, or leave it empty, and run test.ipynb again."
+            )
+        if key in lines:
+            raise BadInput(f"{path.as_posix()} line {line}: key {key} stands in line {lines[key]}, too; {remedy}")
+        lines[key] = line

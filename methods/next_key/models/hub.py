@@ -1,0 +1,188 @@
+"""A pretrained language model by its name: a preset, a hub name or a local folder, through Unsloth or Transformers.
+
+No family is named here: what differs between them (tied layers, module names, context) is read off the model.
+"""
+
+import errno
+import re
+from pathlib import Path
+
+import torch
+from huggingface_hub.errors import GatedRepoError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from core.errors import BadInput
+from methods.next_key.models.machine import UNSLOTH, Plan, choose_plan, current_device
+from methods.next_key.models.tiny import TINY_MODELS
+
+PRESETS = {
+    # The three of the paper, 4-bit builds by Unsloth, named as in the train.ipynb that its authors released.
+    "qwen2.5-0.5b": "unsloth/Qwen2.5-0.5B-Instruct-bnb-4bit",
+    "gemma-3-1b": "unsloth/gemma-3-1b-it-unsloth-bnb-4bit",
+    "llama-3.2-1b": "unsloth/Llama-3.2-1B-Instruct-bnb-4bit",
+    # The smallest base (not chat) checkpoints of current families, without a gate: next-key training needs no chat
+    # tuning. Names as in the list of models of unsloth 2026.10.7, SmolLM2 as on its authors' page.
+    "gemma-3-270m": "unsloth/gemma-3-270m",
+    "qwen3-0.6b": "unsloth/Qwen3-0.6B-Base",
+    "smollm2-135m": "HuggingFaceTB/SmolLM2-135M",
+}
+_FOUR_BIT_SUFFIX = re.compile(r"(-unsloth)?-bnb-4bit$")  # how Unsloth names its 4-bit builds
+_LOADING = {"trust_remote_code": False}
+_FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError)  # what loading a checkpoint raises
+
+
+def find_checkpoint(name: str) -> str:
+    """The hub name or folder that `name` stands for; raises BadInput if it can be neither."""
+    if name in PRESETS:
+        name = PRESETS[name]
+    if Path(name).is_dir():
+        if (Path(name) / "next_key.json").is_file():
+            raise BadInput(
+                f"{name} is a trained detector with the keys of another data set as its vocabulary, not a language "
+                "model to start from; give MODEL the name or folder that it was trained from."
+            )
+        return name
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return name if torch.cuda.is_available() else original(name)
+    raise BadInput(
+        f"There is no model {name!r}; choose one of {', '.join([*TINY_MODELS, *PRESETS])}, "
+        "a name of the Hugging Face hub (owner/name), or a folder with a saved model."
+    )
+
+
+def short_name(checkpoint: str) -> str:
+    """How a checkpoint is called in a run: of a folder its last part, so that no machine is named."""
+    return Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint
+
+
+def original(checkpoint: str) -> str:
+    """The 16-bit checkpoint that a 4-bit build on the hub was made from; any other is its own."""
+    return checkpoint if Path(checkpoint).is_dir() else _FOUR_BIT_SUFFIX.sub("", checkpoint)
+
+
+def plan_for(checkpoint: str) -> Plan:
+    """How this checkpoint runs on this machine, from its config alone: nothing large is downloaded yet."""
+    try:
+        config = AutoConfig.from_pretrained(checkpoint, **_LOADING)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(_without_quantization(config), **_LOADING)
+    except _FAULTS as error:
+        raise loading_fault(error, checkpoint) from error
+    model.tie_weights()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return choose_plan(parameters, already_four_bit=_is_quantized(config))
+
+
+def _is_quantized(config: PreTrainedConfig) -> bool:
+    return config.to_dict().get("quantization_config") is not None
+
+
+def _without_quantization(config: PreTrainedConfig) -> PreTrainedConfig:
+    plain = config.to_dict()
+    plain.pop("quantization_config", None)
+    return type(config).from_dict(plain)
+
+
+def load_checkpoint(checkpoint: str, plan: Plan, context: int, revision: str | None = None) -> PreTrainedModel:
+    """The model with its own vocabulary on the plan's device; safetensors only, no code from the checkpoint."""
+    try:
+        if plan.path == UNSLOTH:
+            return through_unsloth(checkpoint, plan, context)
+        quantized = {"quantization_config": _four_bits(plan)} if plan.four_bit else {}
+        model = AutoModelForCausalLM.from_pretrained(
+            checkpoint, dtype=plan.torch_dtype, use_safetensors=True, revision=revision, **quantized, **_LOADING
+        )
+    except _FAULTS as error:
+        raise loading_fault(error, checkpoint) from error
+    return model if plan.four_bit else model.to(plan.device)
+
+
+def _four_bits(plan: Plan) -> BitsAndBytesConfig:
+    """NF4 with double quantization (Dettmers et al. 2023, QLoRA)."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=plan.torch_dtype,
+    )
+
+
+def through_unsloth(checkpoint: str, plan: Plan, context: int, **options) -> PreTrainedModel:
+    """A checkpoint or a saved adapter by Unsloth, which adds its own `options`."""
+    from unsloth import FastLanguageModel  # imported already, and first, by machine.py
+
+    model, _ = FastLanguageModel.from_pretrained(
+        checkpoint,
+        max_seq_length=context,
+        dtype=plan.torch_dtype,
+        load_in_4bit=plan.four_bit,
+        use_exact_model_name=True,  # else a 16-bit name may become another repository's 4-bit build
+        use_gradient_checkpointing=False,
+        **options,
+        **_LOADING,
+    )
+    return model
+
+
+def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
+    """The checkpoint's own tokenizer, which splits templates into words it knows."""
+    try:
+        return AutoTokenizer.from_pretrained(checkpoint, **_LOADING)
+    except _FAULTS as error:
+        raise BadInput(
+            f"{checkpoint} has no tokenizer that can be read, and without one the words of the templates mean nothing "
+            "to it; save its tokenizer into that folder, or set KEY_EMBEDDINGS = 'random'."
+        ) from error
+
+
+def load_whole(folder: Path) -> PreTrainedModel:
+    """A model saved whole (a tiny or a merged one), from safetensors in this folder and from nowhere else."""
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, **_LOADING)
+    return model.to(current_device())
+
+
+def loading_fault(error: Exception, checkpoint: str) -> BadInput:
+    """The sentence for what went wrong while `checkpoint` was fetched or read."""
+    text, causes = str(error), []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(one, GatedRepoError) for one in causes) or "gated repo" in text:
+        return BadInput(
+            f"{checkpoint} is gated: accept its license at https://huggingface.co/{checkpoint} and run `hf auth login` "
+            "once, or choose a copy without a gate, as the presets are."
+        )
+    if any(isinstance(one, OSError) and one.errno == errno.ENOSPC for one in causes):
+        return BadInput(
+            f"No space is left for the weights of {checkpoint}; free some, or let HF_HOME name a folder on a larger "
+            "disk."
+        )
+    if "does not appear to have a file named" in text and "safetensors" in text:
+        return BadInput(f"{checkpoint} has no weights in safetensors, and no other format is read; choose another.")
+    if "is not a valid model identifier" in text or "couldn't connect" in text or "offline mode" in text:
+        return BadInput(
+            f"{checkpoint} is neither on the hub nor in the cache of this machine, or the hub cannot be reached; check "
+            "the name and the network, or give MODEL a local folder."
+        )
+    return BadInput(f"{checkpoint} cannot be loaded ({text.splitlines()[0] if text else type(error).__name__}).")
+
+
+def count_parameters(model: PreTrainedModel) -> dict[str, int]:
+    """Parameters in all, trained, and of the embedding and output rows; tied rows count once."""
+    embedding, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    tied = embedding is output
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trained": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        "embedding rows": embedding.numel(),
+        "output rows": 0 if tied else output.numel(),
+    }

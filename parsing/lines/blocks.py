@@ -1,0 +1,174 @@
+"""A raw log, a block at a time: header -> session, time and label -> masks -> numbered messages in the event store."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from core.errors import BadInput
+from parsing.datasets import Spec
+from parsing.lines.files import LogFile
+from parsing.lines.headers import Header, compile_header, recipe_fields, split_fields, timestamps
+from parsing.sequences.folder import CsvFile
+from parsing.sequences.store import EventStore
+from parsing.templates.drain import MessageTable, distinct_messages
+
+SECONDS_BETWEEN_REPORTS = 2.0
+
+
+@dataclass
+class RawLog:
+    """A log that was read: its events, its distinct messages, the ids of its sessions, and where every line went."""
+
+    source: LogFile
+    store: EventStore
+    messages: MessageTable
+    session_ids: list[str] = field(default_factory=list)
+    read_lines: int = 0
+    anomalous_lines: int = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a block of lines holds: `events` (line, time?, label?, id?, Content), their distinct masked messages, each
+    event's place among those, and the refused lines (line, reason, text)."""
+
+    lines: int
+    events: pl.DataFrame
+    messages: pl.Series
+    places: np.ndarray
+    refused: pl.DataFrame
+
+
+def read_here(spec: Spec, source: LogFile, lines: tuple[int, int | None]) -> Iterator[Block]:
+    """The lines `lines` (first, last) of a log, read on this machine."""
+    header = compile_header(spec.header)
+    return in_order(lambda text: read_block(text, spec, header), source.blocks(*lines))
+
+
+def read_log(spec: Spec, source: LogFile, blocks: Iterable[Block], folder: Path, rejected: CsvFile) -> RawLog:
+    """Stream the blocks of a log into an event store in `folder`, rejected lines into a file.
+
+    Each line is an event, of each session that it names, or rejected with the reason.
+    """
+    columns = ["message", "line"] + ["session"] * bool(spec.session)
+    columns += ["time"] * bool(spec.time) + ["label"] * bool(spec.label_field)
+    raw = RawLog(source, EventStore(folder, tuple(columns)), MessageTable())
+    sessions, meter, first_rejected = {}, Meter(), None
+    for block in blocks:
+        add_block(raw, block, sessions)
+        rejected.append(block.refused)
+        first_rejected = first_rejected or (block.refused.row(0) if len(block.refused) else None)
+        meter.report(raw.read_lines)
+    meter.report(raw.read_lines, last=True)
+    raw.session_ids = list(sessions)
+    if not raw.read_lines:
+        raise BadInput(f"{source.path} has {source.lines:,} lines, none of them among --lines; choose others.")
+    _refuse_wrong_format(spec, source, rejected.rows, raw.read_lines, first_rejected)
+    return raw
+
+
+def in_order(work: Callable[[pl.DataFrame], Block], blocks: Iterable[pl.DataFrame]) -> Iterator[Block]:
+    """`work` on the blocks in two threads, results in order; at most two blocks are in memory."""
+    with ThreadPoolExecutor(2) as pool:
+        pending: deque[Future[Block]] = deque()
+        for block in blocks:
+            pending.append(pool.submit(work, block))
+            if len(pending) > 1:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def add_block(raw: RawLog, block: Block, sessions: dict[str, int]) -> None:
+    """Number the messages and sessions of a block and append its events to the store."""
+    raw.read_lines += block.lines
+    numbers = raw.messages.number(block.messages, block.places, block.events["Content"])
+    events = block.events.with_columns(pl.Series("message", numbers))
+    raw.messages.tally(events)
+    if "session" in raw.store.names:
+        distinct = events["id"].unique(maintain_order=True)
+        codes = np.array([sessions.setdefault(name, len(sessions)) for name in distinct], np.uint32)
+        session = events["id"].replace_strict(distinct, codes, return_dtype=pl.UInt32)
+        events = events.with_columns(session.alias("session"))
+    if "label" in raw.store.names:
+        raw.anomalous_lines += int(events["label"].sum())
+    raw.store.append(events)
+
+
+def read_block(block: pl.DataFrame, spec: Spec, header: Header) -> Block:
+    """The events of a block of lines, masked, and the lines that are none.
+
+    A line without the header, a readable time or a session id is none. A pure function of the block, so that blocks
+    can be read anywhere and in any order.
+    """
+    fields, unmatched = split_fields(block, header, _wanted_fields(spec, header))
+    columns, refused = [pl.col("line"), pl.col("Content")], [_refused(block, unmatched, "header")]
+    if spec.time:
+        columns.append(timestamps(fields, spec.time).cast(pl.Int64).alias("time"))
+    if spec.label_field:
+        columns.append((pl.col(spec.label_field) != "-").cast(pl.Int8).alias("label"))
+    events = fields.select(columns)
+    if spec.time and events["time"].null_count():
+        refused.append(_refused(block, events.filter(pl.col("time").is_null()), "time"))
+        events = events.drop_nulls("time")
+    if spec.session:
+        events = _find_sessions(events, spec.session)
+        if events["id"].null_count():
+            refused.append(_refused(block, events.filter(pl.col("id").is_null()), "no session id"))
+            events = events.drop_nulls("id")
+    none = pl.concat(refused).sort("line") if len(refused) > 1 else refused[0]
+    return Block(len(block), events, *distinct_messages(events["Content"], spec.masks), none)
+
+
+def _refused(block: pl.DataFrame, lines: pl.DataFrame, reason: str) -> pl.DataFrame:
+    """`line, reason, text` of some lines of a block, whole as they stand in the log."""
+    return block.join(lines, on="line", how="semi").select("line", reason=pl.lit(reason), text="text")
+
+
+def _wanted_fields(spec: Spec, header: Header) -> tuple[str, ...]:
+    """The header fields that are used; the others are never copied."""
+    named = recipe_fields(spec.time) if spec.time else ()
+    return tuple(name for name in header.fields if name in (*named, spec.label_field))
+
+
+def _find_sessions(events: pl.DataFrame, pattern: str) -> pl.DataFrame:
+    """One row an event and session, column `id`, null where there is none; a line may name several sessions."""
+    ids = events["Content"].str.extract_all(pattern).alias("id")
+    if (ids.list.len() <= 1).all():
+        return events.with_columns(ids.list.first())
+    return events.with_columns(ids.list.unique(maintain_order=True)).explode("id", empty_as_null=True)
+
+
+class Meter:
+    """Lines and lines a second, at most every two seconds."""
+
+    def __init__(self) -> None:
+        self.started = self.reported = time.perf_counter()
+
+    def report(self, lines: int, last: bool = False) -> None:
+        """Print how far it got, if the last report is long enough ago or this is the last one."""
+        now = time.perf_counter()
+        if last or now - self.reported >= SECONDS_BETWEEN_REPORTS:
+            print(f"  {lines:>13,} lines read {lines / (now - self.started):>12,.0f} lines/s", flush=True)
+            self.reported = now
+
+
+def _refuse_wrong_format(spec: Spec, source: LogFile, refused: int, lines: int, first: tuple | None) -> None:
+    """Raises BadInput if most lines were rejected: then it is another log than `spec` describes."""
+    if 2 * refused <= lines:
+        return
+    line, reason, text = first
+    rest = "".join(
+        f", with {name} {value}" for name, value in (("time", spec.time), ("session ids", spec.session)) if value
+    )
+    raise BadInput(
+        f"{source.path} line {line:,} does not match ({reason}), nor do {refused - 1:,} others of {lines:,} lines: "
+        f"{text[:160]!r}; the pattern of {spec.name} is {spec.header!r}{rest}; "
+        f"see what fits with: python parse_logs.py check {source.path} --format auto"
+    )

@@ -1,0 +1,248 @@
+"""Published files fetched to disk: resumed after a break, verified, and under their name only when whole."""
+
+import hashlib
+import json
+import os
+import re
+import time
+import urllib.request as web
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+from core.errors import BadInput
+
+TIMEOUT = 30.0  # seconds without a byte, after which a server counts as gone
+PROGRESS_SECONDS = 2.0  # between two lines of progress
+BLOCK_BYTES = 64 << 10  # what a break may cost: the block being read is lost, all before it stay
+VALIDATORS = ("ETag", "Last-Modified")  # headers by which a server tells that a file has changed
+
+
+@dataclass(frozen=True)
+class Download:
+    """One published file. A `md5` of None means that no source gives one; `bytes` is the published size, if known."""
+
+    url: str
+    md5: str | None
+    md5_source: str
+    bytes: int | None = None
+
+
+def fetch(download: Download, folder: Path) -> Path:
+    """Path of the whole file in `folder`, named by the last path part of the URL; no request if it is there already.
+
+    What came before a break stays beside it as NAME.part (with NAME.part.json) and is resumed by the next call.
+    BadInput for an address that is not http(s), no network, a refusal, a break, a full disk or a wrong checksum.
+    """
+    path = folder / _file_name(download.url)
+    try:
+        if path.is_file():
+            _check_size(download, path)
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        _transfer(download, path)
+        _verify(download, path)
+        os.replace(_part(path), path)
+        _note(path).unlink(missing_ok=True)
+    except OSError as error:  # of the disk: those of the network became BadInput where they were met
+        raise BadInput(
+            f"{_part(path)} cannot be written ({error.strerror}); make room or mend the permissions, see: "
+            f"df -h {folder}; ls -ld {folder}, and the same command goes on from there."
+        ) from error
+    return path
+
+
+def _file_name(url: str) -> str:
+    try:
+        address = urlsplit(url)
+        usable = address.scheme in ("http", "https") and address.hostname and address.port != 0
+    except ValueError:  # an unclosed bracket, or a port that is no port
+        usable = False
+    name = address.path.rpartition("/")[2] if usable else ""
+    if name in ("", ".", "..") or re.search("[^!-~]", url):  # HTTP carries neither spaces nor letters beyond ASCII
+        raise BadInput(f"{url} is not the address of a file; give one like https://HOST/FOLDER/FILE.")
+    return name
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part.json")
+
+
+def _check_size(download: Download, path: Path) -> None:
+    """BadInput if a file at the final place, perhaps put there by hand, is not as long as published."""
+    size = path.stat().st_size
+    if download.bytes not in (None, size):
+        raise BadInput(f"{path} has {size:,} of {download.bytes:,} bytes; after rm {path} the same command fetches it.")
+
+
+def _transfer(download: Download, path: Path) -> None:
+    """Fill the part up to the whole file, from where an earlier attempt ended if the remote file is still the same."""
+    note = _read_note(path)
+    offset = _resumable_bytes(download, path, note)
+    with _ask(download, path, offset, note) as response:
+        continues = response.status != 200 and _continues(response, download, offset, note)
+        if continues and response.status == 416:
+            return
+        if continues or response.status == 200:
+            _save(response, download, path, offset if continues else 0)
+            return
+    with _ask(download, path, 0, {}) as response:
+        _save(response, download, path, 0)
+
+
+def _read_note(path: Path) -> dict[str, str | None]:
+    """Address and validators of the remote file that the part is of; empty if nothing readable was noted."""
+    try:
+        return json.loads(_note(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _resumable_bytes(download: Download, path: Path, note: dict) -> int:
+    """Length of the part; 0 if nothing (neither a validator nor an MD5) would tell that two files were joined."""
+    part = _part(path)
+    same_file = note.get("url", download.url) == download.url and (download.md5 or _validator(note))
+    return part.stat().st_size if same_file and part.is_file() else 0
+
+
+def _validator(note: dict) -> str | None:
+    """What If-Range may carry: a strong ETag, or else the date."""
+    etag = note.get("ETag") or "W/"
+    return note.get("Last-Modified") if etag.startswith("W/") else etag
+
+
+def _ask(download: Download, path: Path, offset: int, note: dict) -> HTTPResponse | HTTPError:
+    """The answer to a request for the bytes from `offset`: 200 or 206, or 416 if an offset was asked for."""
+    headers = {"Range": f"bytes={offset}-"} if offset else {}
+    if offset and (validator := _validator(note)):
+        headers["If-Range"] = validator
+    try:
+        response = _opener().open(web.Request(download.url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        response = error
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a host name that DNS cannot carry
+        reason = error.reason if isinstance(error, URLError) else error
+        raise _unavailable(download, path, "cannot be reached", reason) from error
+    # Other answers without an error exist, such as an empty 202 while the server is still preparing the file.
+    if response.status not in ((200, 206, 416) if offset else (200,)):
+        response.close()
+        raise _unavailable(download, path, f"was refused with HTTP status {response.status}", response.reason)
+    return response
+
+
+def _opener() -> web.OpenerDirector:
+    """HTTP and HTTPS only: without handlers for file, ftp and data no redirect can lead there."""
+    opener = web.OpenerDirector()
+    connections = (web.ProxyHandler, web.HTTPHandler, web.HTTPSHandler, web.UnknownHandler)
+    for handler in (*connections, web.HTTPRedirectHandler, web.HTTPDefaultErrorHandler, web.HTTPErrorProcessor):
+        opener.add_handler(handler())
+    return opener
+
+
+def _unavailable(download: Download, path: Path, problem: str, reason: object) -> BadInput:
+    clause = re.split(r"[\r\n]|\. ", str(reason))[0].rstrip(".")  # a server may give several lines and sentences
+    return BadInput(
+        f"{download.url} {problem} ({clause}); run the same command again later, or fetch the file by hand, put it "
+        f"in the folder {path.parent.absolute()} as {path.name} and run the command then."
+    )
+
+
+def _content_range(response: HTTPResponse | HTTPError) -> tuple[int | None, int | None]:
+    """First byte and total size that the header Content-Range gives, None where it does not."""
+    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
+    first, total = match.groups() if match else (None, "*")
+    return first and int(first), None if total == "*" else int(total)
+
+
+def _continues(response: HTTPResponse | HTTPError, download: Download, offset: int, note: dict) -> bool:
+    """Whether the answer is about the noted file and goes on at `offset` (206) or says that this is its end (416)."""
+    for name in VALIDATORS:  # servers exist that honor Range but not If-Range
+        if note.get(name) and response.headers.get(name, note[name]) != note[name]:
+            return False
+    first, total = _content_range(response)
+    if response.status == 416:
+        return offset == (download.bytes if total is None else total)
+    return offset == first
+
+
+def _save(response: HTTPResponse, download: Download, path: Path, offset: int) -> None:
+    """Write the body behind the first `offset` bytes of the part; BadInput if it ends early."""
+    total = _content_range(response)[1] if offset else None
+    if total is None:
+        total = download.bytes if response.length is None else offset + response.length
+    progress = _Progress(path.name, offset, total)
+    with _part(path).open("ab" if offset else "wb") as file:
+        if not offset:  # after the truncation: a new note must never stand beside old bytes
+            validators = {name: response.headers.get(name) for name in VALIDATORS}
+            _note(path).write_text(json.dumps({"url": download.url, **validators}), encoding="utf-8")
+        whole = _receive(response, file, progress)
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut after the rename could leave a hole under the final name
+    progress.show()
+    if not whole:
+        of_total = "an unknown number of" if total is None else f"{total:,}"
+        raise BadInput(
+            f"{download.url} broke off at {progress.done:,} of {of_total} bytes, which are kept in {_part(path)}; "
+            "run the same command again and it goes on from there."
+        )
+
+
+def _receive(response: HTTPResponse, file: BinaryIO, progress: "_Progress") -> bool:
+    """Append the body to `file`; False if the connection ended or failed before the end of the body."""
+    while True:
+        try:
+            block = response.read(BLOCK_BYTES)
+        except (OSError, HTTPException):
+            return False
+        if not block:
+            return progress.total is None or progress.done >= progress.total
+        file.write(block)
+        progress.add(len(block))
+
+
+class _Progress:
+    """Bytes of the file on disk, told on stdout in MB (10^6 bytes); the rate is that of this attempt."""
+
+    def __init__(self, name: str, done: int, total: int | None) -> None:
+        self.name, self.done, self.total = name, done, total
+        self._before = done
+        self._started = self._shown = time.monotonic()
+
+    def add(self, received: int) -> None:
+        self.done += received
+        if time.monotonic() - self._shown >= PROGRESS_SECONDS:
+            self.show()
+
+    def show(self) -> None:
+        self._shown = time.monotonic()
+        rate = (self.done - self._before) / max(self._shown - self._started, 1e-6) / 1e6
+        total = "?" if self.total is None else f"{self.total / 1e6:,.1f}"
+        print(f"{self.name}: {self.done / 1e6:,.1f} of {total} MB, {rate:,.1f} MB/s", flush=True)
+
+
+def _verify(download: Download, path: Path) -> None:
+    """BadInput, and the part removed, if it is not the published file; a line with its SHA-256 if nobody can tell."""
+    part, problem = _part(path), ""
+    size = part.stat().st_size
+    if download.md5 is None and download.bytes not in (None, size):
+        problem = f"gave {size:,} bytes where {download.bytes:,} are published"
+    if download.md5 is not None and (digest := _digest(part, "md5")) != download.md5.lower():
+        problem = f"gave a file with MD5 {digest} where {download.md5_source} gives {download.md5}"
+    if problem:
+        part.unlink()
+        _note(path).unlink(missing_ok=True)
+        raise _unavailable(download, path, problem, "it was removed")
+    if download.md5 is None:
+        print(f"{path.name} is not verified, no MD5 is published; its SHA-256 is {_digest(part, 'sha256')}", flush=True)
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -1,0 +1,214 @@
+"""Events to the data folder: grouping, labels, split, mining, and the files of contract 1."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from core.errors import BadInput
+from parsing.datasets import Spec
+from parsing.lines.blocks import RawLog
+from parsing.lines.files import LogFile
+from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, sequences_file
+from parsing.sequences.group import Grouping, Groups, group, sort_by_time
+from parsing.sequences.labels import session_labels
+from parsing.sequences.split import (
+    NAMES,
+    TRAIN,
+    VALIDATION,
+    Split,
+    SplitSettings,
+    shared_events,
+    shared_lines,
+    split_sequences,
+)
+from parsing.sequences.store import NO_LABEL, EventStore
+from parsing.templates.drain import match_templates, mine, mine_some, read_templates
+
+BATCH_EVENTS = 1 << 19  # written at a time
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made of a log: options of the command line, in one place."""
+
+    grouping: Grouping
+    split: SplitSettings
+    seed: int = 0
+    mine: str = "whole"
+    templates: Path | None = None
+    shortest: int = 1
+    longest: int | None = None
+
+
+def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan: Plan) -> tuple[dict, dict]:
+    """Write sequences.parquet and templates.csv; returns the split protocol and the counts of the manifest."""
+    store = raw.store
+    if not store.events:
+        raise BadInput(
+            f"{raw.source.path} holds no event after its rejected lines; look into it with: head {raw.source.path}"
+        )
+    if plan.grouping.kind == "seconds" and "time" not in store.names:
+        raise BadInput(
+            "Time windows need a time: name its fields with --time, or group by --window-lines or --session."
+        )
+    order_counts = sort_by_time(store) if plan.grouping.kind == "seconds" else {}
+    groups, dropped = drop_faults(group(store, plan.grouping), plan)
+    values = sequence_labels(store, groups, raw, labels)
+    split = split_sequences(values, groups, plan.split, plan.seed)
+    templates = find_templates(raw, groups, split.codes, spec, plan)
+    keys = raw.messages.keys(templates)
+    write_sequences(folder, store, groups, values, split.names, keys["key"], raw.session_ids)
+    write_templates(folder, keys)
+    counts = count(groups, values, split, store.events) | {"templates": keys["key"].n_unique()} | order_counts | dropped
+    if "session" in store.names:
+        counts["lines_in_test_and_training"] = shared_lines(groups, split.codes, store.read("line"))
+    return split.protocol | {"mined": plan.templates.name if plan.templates else plan.mine}, counts
+
+
+def count(groups: Groups, values: np.ndarray, split: Split, events: int) -> dict[str, int]:
+    """Sizes for the manifest, and how many lines are both learned from and tested on."""
+    return {
+        "events": int((groups.stops - groups.starts).sum()),
+        "sequences": len(groups),
+        "anomalous": int((values == 1).sum()),
+        **{name: int((split.codes == code).sum()) for code, name in enumerate(NAMES)},
+        "lines_in_test_and_training": shared_events(groups, split.codes, events),
+    }
+
+
+def drop_faults(groups: Groups, plan: Plan) -> tuple[Groups, dict[str, int]]:
+    """Without the windows that published code drops, and how many those are; nothing is dropped by default."""
+    sizes = groups.stops - groups.starts
+    short = sizes < plan.shortest
+    long = sizes > plan.longest if plan.longest else np.zeros(len(sizes), bool)
+    if not (short | long).any():
+        return groups, {}
+    kept = ~(short | long)
+    counts = {"dropped_short_sequences": int(short.sum()), "dropped_long_sequences": int(long.sum())}
+    counts["dropped_events"] = int(sizes[~kept].sum())
+    return Groups(groups.starts[kept], groups.stops[kept]), counts
+
+
+def sequence_labels(store: EventStore, groups: Groups, raw: RawLog, labels: LogFile | None) -> np.ndarray:
+    """1 = anomaly, 0 = normal, NO_LABEL = unknown; of a window that of its worst line."""
+    if labels:
+        ids = [raw.session_ids[code] for code in store.read("session")[groups.starts]]
+        return session_labels(ids, store.read("line")[groups.starts], labels)
+    if "label" not in store.names:
+        return np.full(len(groups), NO_LABEL, np.int8)
+    return window_labels(store, groups)
+
+
+def window_labels(store: EventStore, groups: Groups) -> np.ndarray:
+    """The label of the worst line of each window."""
+    values = np.empty(len(groups), np.int8)
+    for first, last, start, stop in batches(groups):
+        own, part = store.read("label", start, stop), slice(first, last)
+        bounds = zip(groups.starts[part] - start, groups.stops[part] - start, strict=True)
+        values[part] = [own[begin:end].max() for begin, end in bounds]
+    return values
+
+
+def batches(groups: Groups) -> Iterator[tuple[int, int, int, int]]:
+    """Consecutive sequences `first:last` of about half a million events, and the range `start:stop` of those events."""
+    first = 0
+    while first < len(groups):
+        last = int(np.searchsorted(groups.stops, groups.starts[first] + BATCH_EVENTS, side="right"))
+        last = max(last, first + 1)
+        yield first, last, int(groups.starts[first]), int(groups.stops[last - 1])
+        first = last
+
+
+def find_templates(raw: RawLog, groups: Groups, codes: np.ndarray, spec: Spec, plan: Plan) -> list[str | None]:
+    """The template of each distinct message, as `--mine` and `--templates` ask; None if it matches none."""
+    messages = list(raw.messages.numbers)
+    if plan.templates:
+        return match_templates(messages, read_templates(plan.templates), spec.drain)
+    if plan.mine == "whole":
+        return mine(messages, spec.drain)
+    learned = np.zeros(len(messages), bool)
+    chosen = np.flatnonzero((codes == TRAIN) | (codes == VALIDATION))
+    for first, last, start, stop in batches(groups):
+        own = raw.store.read("message", start, stop)
+        for sequence in chosen[(chosen >= first) & (chosen < last)]:
+            learned[own[groups.starts[sequence] - start : groups.stops[sequence] - start]] = True
+    return mine_some(messages, learned, spec.drain)
+
+
+def write_sequences(
+    folder: Path,
+    store: EventStore,
+    groups: Groups,
+    values: np.ndarray,
+    names: pl.Series,
+    keys: pl.Series,
+    session_ids: list[str],
+) -> None:
+    """Write sequences.parquet, about half a million events at a time; `keys` are the words of the message numbers."""
+    words = pa.array(keys.to_list(), pa.string())
+    with sequences_file(folder) as file:
+        for first, last, start, stop in batches(groups):
+            part = slice(first, last)
+            sizes = groups.stops[part] - groups.starts[part]
+            offsets = np.concatenate([[0], np.cumsum(sizes)])
+            inside = np.repeat(groups.starts[part] - start - offsets[:-1], sizes) + np.arange(offsets[-1])
+            columns = {name: store.read(name, start, stop)[inside] for name in store.names}
+            ids = _sequence_ids(session_ids, columns, offsets, first)
+            file.write_batch(_record(ids, columns, offsets, words, values[part], names[part]))
+
+
+def _record(
+    ids: pa.Array,
+    columns: dict[str, np.ndarray],
+    offsets: np.ndarray,
+    words: pa.Array,
+    values: np.ndarray,
+    names: pl.Series,
+) -> pa.RecordBatch:
+    """Arrow rows of contract 1; `columns` are flat, sequence i owns `offsets[i]:offsets[i + 1]` of them."""
+
+    def lists(flat: pa.Array) -> pa.Array:
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
+
+    labels = pa.nulls(len(ids), pa.list_(pa.int8()))
+    if "label" in columns:
+        labels = lists(pa.array(columns["label"], mask=columns["label"] == NO_LABEL))
+    rows = [
+        ids,
+        lists(words.take(pa.array(columns["message"]))),
+        lists(pa.array(columns["line"])),
+        labels,
+        pa.array(values, pa.int8(), mask=values == NO_LABEL),
+        pa.array(names.to_list(), pa.string()),
+        *_first_and_last(columns.get("time"), offsets),
+    ]
+    return pa.record_batch(rows, schema=ARROW_SCHEMA)
+
+
+def _sequence_ids(session_ids: list[str], columns: dict[str, np.ndarray], offsets: np.ndarray, first: int) -> pa.Array:
+    """The session id, or `window <number>`: two overlapping windows may hold the same lines, ids never repeat."""
+    if "session" in columns:
+        return pa.array([session_ids[code] for code in columns["session"][offsets[:-1]]], pa.string())
+    return pa.array([f"window {number}" for number in range(first + 1, first + len(offsets))], pa.string())
+
+
+def _first_and_last(times: np.ndarray | None, offsets: np.ndarray) -> tuple[pa.Array, pa.Array]:
+    """The earliest and latest time of each sequence; null where events have none."""
+    kind, begins = pa.timestamp("us"), offsets[:-1]
+    if times is None:
+        return pa.nulls(len(begins), kind), pa.nulls(len(begins), kind)
+    return pa.array(np.minimum.reduceat(times, begins), kind), pa.array(np.maximum.reduceat(times, begins), kind)
+
+
+def write_templates(folder: Path, keys: pl.DataFrame) -> None:
+    """templates.csv: `key, template, count, first_line, example`, by first line; the example is a line as it was."""
+    table = (
+        keys.sort("first_line")
+        .group_by("key", "template", maintain_order=True)
+        .agg(pl.col("count").sum(), pl.col("first_line").first(), pl.col("example").first())
+    )
+    CsvFile(folder / "templates.csv", tuple(table.columns)).append(table)

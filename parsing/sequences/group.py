@@ -1,0 +1,111 @@
+"""Events to sequences: sessions, time windows or line windows, as ranges of events in an order.
+
+Windows are half-open: a time window [start, start + seconds) holds the event at its start and not the one at its
+end, a line window of n holds n events, the last one may hold fewer. Windows without an event do not exist. With a
+step below the size windows overlap, and an event is in several.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.errors import BadInput
+from parsing.sequences.store import EventStore
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """By session id, or windows of `seconds` every `step` seconds, or of `lines` every `step` lines."""
+
+    kind: str  # "session", "seconds" or "lines"
+    size: float = 0
+    step: float = 0
+
+    def __post_init__(self) -> None:
+        if self.kind != "session" and not 0 < self.step <= self.size:
+            raise BadInput(
+                f"Windows of {self.size:g} {self.kind} every {self.step:g} would lose lines or never end; "
+                "give a step above 0 and at most the window."
+            )
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Sequence i holds the events `starts[i]:stops[i]` of the store; both are sorted."""
+
+    starts: np.ndarray
+    stops: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def overlap(self) -> bool:
+        """Whether some event is in two sequences."""
+        return bool((self.starts[1:] < self.stops[:-1]).any())
+
+
+def group(store: EventStore, grouping: Grouping) -> Groups:
+    """The sequences of a log, in the order of their first events; the store is put in their order."""
+    if grouping.kind == "session":
+        return by_session(store)
+    if grouping.kind == "lines":
+        return by_lines(store.events, int(grouping.size), int(grouping.step))
+    return by_seconds(store, grouping.size, grouping.step)
+
+
+def by_session(store: EventStore) -> Groups:
+    """Session codes are given in the order of first appearance, so sorting by code keeps that order."""
+    sessions = store.read("session")
+    stops = np.cumsum(np.bincount(sessions))
+    store.reorder(np.argsort(sessions, kind="stable"))
+    return Groups(np.concatenate([[0], stops[:-1]]), stops)
+
+
+def by_lines(events: int, size: int, step: int) -> Groups:
+    """Windows of `size` events every `step`; those that would only repeat the end of the one before are left out."""
+    starts = np.arange(0, max(events - (size - step), 1), step)
+    return Groups(starts, np.minimum(starts + size, events))
+
+
+def by_seconds(store: EventStore, size: float, step: float) -> Groups:
+    """Windows from the first event on; the store is in time order."""
+    micro_step, micro_size = round(step * 1e6), round(size * 1e6)
+    begin = int(store.read("time", 0, 1)[0])
+    windows = np.unique(np.concatenate([np.unique((times - begin) // micro_step) for times in _chunks(store)]))
+    if size > step:  # an event is also in the windows that began up to size - step before its own step
+        reach = -(-(micro_size - micro_step) // micro_step)
+        windows = np.unique(np.concatenate([windows - back for back in range(reach + 1)]))
+        windows = windows[windows >= 0]
+    edges = begin + windows * micro_step
+    starts, stops = _positions(store, edges), _positions(store, edges + micro_size)
+    return Groups(starts[stops > starts], stops[stops > starts])
+
+
+def sort_by_time(store: EventStore) -> dict[str, int]:
+    """Put the events in time order, lines of equal time in file order; returns how many went back in time."""
+    backwards, before = 0, np.iinfo(np.int64).min
+    for times in _chunks(store):
+        backwards += int((np.diff(times) < 0).sum()) + int(times[0] < before)
+        before = times[-1]
+    if backwards:
+        store.reorder(np.argsort(store.read("time"), kind="stable"))
+    return {"lines_back_in_time": backwards}
+
+
+def _chunks(store: EventStore) -> Iterator[np.ndarray]:
+    """The times, a million at once: memory must not grow with the log."""
+    for start in range(0, store.events, CHUNK):
+        yield store.read("time", start, min(start + CHUNK, store.events))
+
+
+def _positions(store: EventStore, edges: np.ndarray) -> np.ndarray:
+    """For each of the sorted `edges` the number of events before it."""
+    positions, placed, start = np.full(len(edges), store.events), 0, 0
+    for times in _chunks(store):
+        upto = np.searchsorted(edges, times[-1], side="right")
+        positions[placed:upto] = start + np.searchsorted(times, edges[placed:upto])
+        placed, start = upto, start + len(times)
+    return positions

@@ -1,0 +1,332 @@
+"""Drift: when an unseen key stops to be an alarm, what it never excuses, and answers that survive the next run."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import BadInput
+from evaluation import rules, unseen
+
+KNOWN = {"a", "b"}
+V = 2
+SCHEMA = {
+    "sequence_id": pl.String,
+    "keys": pl.List(pl.String),
+    "lines": pl.List(pl.Int64),
+    "event_labels": pl.List(pl.Int8),
+    "label": pl.Int8,
+}
+EVENT = {"a": (1, 0.9), "b": (2, 0.5), "odd": (3, 0.001)}  # `odd` stands for a known key where none expects it
+
+
+def sequences(windows: list[str], anomalous: str = "", labels: list[int] | None = None) -> pl.DataFrame:
+    """Windows as words, one letter a key; `anomalous` are the keys whose lines are labeled 1."""
+    keys = [list(window.replace("!", "a")) for window in windows]
+    events = [[int(key in anomalous) for key in window] for window in keys]
+    starts = np.cumsum([1, *map(len, keys)])
+    return pl.DataFrame(
+        {
+            "sequence_id": [f"window {number}" for number in range(1, len(keys) + 1)],
+            "keys": keys,
+            "lines": [list(range(start, start + len(window))) for start, window in zip(starts, keys, strict=False)],
+            "event_labels": events,
+            "label": labels or [max(window, default=0) for window in events],
+        },
+        schema=SCHEMA,
+    )
+
+
+def scores(windows: list[str]) -> pl.DataFrame:
+    """Stored scores of such windows; `!` is a known key that was not expected, other letters than a, b are new_keys."""
+    events = [[*(EVENT["odd"] if key == "!" else EVENT.get(key, (V + 2, 0.0)) for key in w), (1, 0.9)] for w in windows]
+    return pl.DataFrame(
+        {
+            "event_ranks": [[rank for rank, _ in window] for window in events],
+            "event_tail_probabilities": [[tail for _, tail in window] for window in events],
+            "rank": [max(rank for rank, _ in window) for window in events],
+            "tail_probability": [min(tail for _, tail in window) for window in events],
+            "has_unseen_key": [any(rank == V + 2 for rank, _ in window) for window in events],
+            "count_vector_seen": [False] * len(windows),
+        },
+        schema_overrides={
+            "event_ranks": pl.List(pl.Int32),
+            "event_tail_probabilities": pl.List(pl.Float32),
+            "rank": pl.Int32,
+            "tail_probability": pl.Float32,
+        },
+    )
+
+
+DECISION = rules.calibrate(scores(["ab"] * 99), V, alpha=0.01)  # flags rank 3 and 0.001, and nothing milder
+
+
+def flagged(windows: list[str], accepted: dict[str, int]) -> list[list[bool]]:
+    """The verdicts of the three rules on each window."""
+    settled = unseen.settle(sequences(windows), scores(windows), KNOWN, accepted)
+    return [list(row) for row in unseen.flags({"any": settled}, DECISION).iter_rows()]
+
+
+def adaptive(windows: list[str], count: int) -> list[bool]:
+    new_keys = unseen.unseen_keys(sequences(windows), KNOWN)
+    verdicts = flagged(windows, unseen.adapt(new_keys, count))
+    assert all(len(set(verdict)) == 1 for verdict in verdicts)
+    return [row[0] for row in verdicts]
+
+
+def asked(windows: list[str], anomalous: str = "", labels: list[int] | None = None) -> list[bool]:
+    found = sequences(windows, anomalous, labels)
+    new_keys = unseen.unseen_keys(found, KNOWN)
+    verdicts = flagged(windows, unseen.ask_once(new_keys, unseen.label_answers(found, new_keys)))
+    assert all(len(set(verdict)) == 1 for verdict in verdicts)
+    return [row[0] for row in verdicts]
+
+
+# --------------------------------------------------------------------------------------------------- what is new_keys
+
+
+def test_unseen_keys_stand_by_first_occurrence_and_count_a_window_once():
+    new_keys = unseen.unseen_keys(sequences(["ab", "ayxy", "b", "xa"]), KNOWN)
+    assert new_keys.rows() == [("y", [1], 1), ("x", [1, 3], 2)]
+
+
+def test_the_line_of_the_first_occurrence_answers_and_not_the_window_it_lies_in():
+    found = sequences(["axf", "x"], anomalous="f")
+    assert unseen.label_answers(found, unseen.unseen_keys(found, KNOWN)) == {"x": "benign", "f": "alert"}
+
+
+def test_a_label_that_comes_later_does_not_answer_the_question_asked_before():
+    found = sequences(["ax", "x"]).with_columns(pl.Series("event_labels", [[0, 0], [1]], dtype=pl.List(pl.Int8)))
+    assert unseen.label_answers(found, unseen.unseen_keys(found, KNOWN)) == {"x": "benign"}
+
+
+def test_the_sequence_answers_where_lines_are_not_labeled_and_nobody_where_nothing_is():
+    found = sequences(["x", "y"], labels=[1, 0]).with_columns(event_labels=pl.lit(None, SCHEMA["event_labels"]))
+    new_keys = unseen.unseen_keys(found, KNOWN)
+    assert unseen.label_answers(found, new_keys) == {"x": "alert", "y": "benign"}
+    assert unseen.label_answers(found.with_columns(label=pl.lit(None, pl.Int8)), new_keys) == {}
+
+
+# ------------------------------------------------------------------------------------------------ the two handlings
+
+
+def test_adaptive_accepts_after_the_window_in_which_the_number_is_reached():
+    assert adaptive(["ax", "ab", "x", "xx", "xa"], 2) == [True, False, True, False, False]
+
+
+def test_adaptive_counts_windows_and_not_lines():
+    """A burst in one window would else be accepted before anyone could see it."""
+    assert adaptive(["xxxxx", "x", "x"], 2) == [True, True, False]
+
+
+def test_adaptive_counts_each_key_alone():
+    assert adaptive(["x", "y", "xy", "xy"], 2) == [True, True, True, False]
+    assert adaptive(["x", "x", "xy"], 2) == [True, True, True]
+
+
+def test_adaptive_accepts_a_fault_that_repeats():
+    """What it costs: no label is used."""
+    assert adaptive(["f"] * 4, 3) == [True, True, True, False]
+
+
+def test_a_benign_answer_makes_the_key_known_at_once():
+    assert asked(["ax", "xb"]) == [False, False]
+
+
+def test_an_alert_answer_is_an_alarm_for_good():
+    assert asked(["ab", "af", "ab", "fa", "xf"], anomalous="f") == [False, True, False, True, True]
+
+
+def test_an_answer_holds_for_its_own_key_alone():
+    assert asked(["x", "xy"], anomalous="y") == [False, True]
+
+
+def test_the_order_decides_which_label_answers():
+    """Without labels of lines, a benign key that first comes beside a fault is an alarm for good."""
+    unlabeled = pl.lit(None, SCHEMA["event_labels"])
+    for windows, labels, answer in ((["xf", "x"], [1, 0], "alert"), (["x", "xf"], [0, 1], "benign")):
+        found = sequences(windows, labels=labels).with_columns(event_labels=unlabeled)
+        assert unseen.label_answers(found, unseen.unseen_keys(found, KNOWN))["x"] == answer
+
+
+def test_a_question_without_an_answer_stays_an_alarm():
+    new_keys = unseen.unseen_keys(sequences(["x", "y"]), KNOWN)
+    assert unseen.ask_once(new_keys, {"x": "benign"}) == {"x": 0}
+    assert flagged(["x", "y"], {"x": 0}) == [[False] * 3, [True] * 3]
+
+
+def test_the_other_events_of_a_sequence_are_still_judged():
+    """An accepted key would else hide whatever comes beside it."""
+    assert asked(["ax!", "ax", "!"]) == [True, False, True]
+    windows = ["axb", "xx", "axy"]
+    settled = unseen.settle(sequences(windows), scores(windows), KNOWN, {"x": 0})
+    assert settled["rank"].to_list() == [2, 1, V + 2]
+    assert settled["tail_probability"].to_list() == pytest.approx([0.5, 0.9, 0.0])
+    assert settled["has_unseen_key"].to_list() == [False, False, True]
+
+
+def test_settled_scores_keep_their_columns_and_types():
+    before = scores(["ax", "b"])
+    after = unseen.settle(sequences(["ax", "b"]), before, KNOWN, {"x": 0})
+    assert after.schema == before.schema
+    assert after[1].equals(before[1])
+
+
+def test_an_answer_for_a_known_key_changes_nothing():
+    """A file of answers may come from another run, whose training had not seen the key."""
+    new_keys = unseen.unseen_keys(sequences(["!x"]), KNOWN)
+    assert unseen.ask_once(new_keys, {"a": "benign", "x": "benign", "z": "benign"}) == {"x": 0}
+
+
+WINDOWS = st.lists(st.text("abxyz!", min_size=1, max_size=6), min_size=1, max_size=12)
+
+
+def static(windows: list[str]) -> np.ndarray:
+    return rules.apply(scores(windows), DECISION).select(f"flagged_{rule}" for rule in rules.RULES).to_numpy()
+
+
+@given(WINDOWS)
+def test_benign_answers_never_add_an_alarm(windows):
+    new_keys = unseen.unseen_keys(sequences(windows), KNOWN)
+    benign = np.array(flagged(windows, unseen.ask_once(new_keys, dict.fromkeys(new_keys["key"], "benign"))))
+    assert not (benign & ~static(windows)).any()
+    assert benign[:, 0].tolist() == ["!" in window for window in windows]
+
+
+@given(WINDOWS, st.integers(1, 15))
+def test_a_handling_lies_between_all_accepted_and_static(windows, count):
+    new_keys = unseen.unseen_keys(sequences(windows), KNOWN)
+    one, more = (np.array(flagged(windows, unseen.adapt(new_keys, number))) for number in (count, count + 1))
+    assert not (one & ~more).any() and not (more & ~static(windows)).any()
+
+
+@given(WINDOWS)
+def test_more_windows_than_there_are_and_alert_answers_are_the_static_rules(windows):
+    new_keys = unseen.unseen_keys(sequences(windows), KNOWN)
+    never = unseen.adapt(new_keys, len(windows) + 1)
+    alert = unseen.ask_once(new_keys, dict.fromkeys(new_keys["key"], "alert"))
+    assert never == alert == {}
+    assert np.array_equal(flagged(windows, never), static(windows))
+
+
+@given(st.lists(st.text("ab!", min_size=1, max_size=6), min_size=1, max_size=12))
+def test_without_unseen_keys_nothing_is_asked_and_nothing_changes(windows):
+    new_keys = unseen.unseen_keys(sequences(windows), KNOWN)
+    assert new_keys.is_empty()
+    assert np.array_equal(flagged(windows, unseen.adapt(new_keys, 1)), static(windows))
+
+
+def test_flags_carry_the_names_of_rule_and_handling():
+    names = unseen.flags(dict.fromkeys(unseen.HANDLINGS, scores(["a"])), DECISION).columns
+    rows = {f"flagged_{name}" for name in unseen.TITLES if not name.startswith("unseen_key")}
+    assert set(names) == rows
+
+
+# ---------------------------------------------------------------------------------------------------------- blocks
+
+
+@given(st.integers(10, 500))
+def test_blocks_are_ten_of_equal_size_in_order(size):
+    blocks = unseen.number_blocks(size)
+    sizes = np.bincount(blocks)[1:]
+    assert len(sizes) == 10 and sizes.max() - sizes.min() <= 1
+    assert (np.diff(blocks) >= 0).all()
+
+
+def test_blocks_count_a_new_key_where_it_comes_first():
+    windows = ["ax", "ab", "xy", "x"]
+    found = sequences(windows, anomalous="y")
+    blocks = unseen.describe_blocks(found, scores(windows), unseen.unseen_keys(found, KNOWN), count=2)
+    assert blocks.rows() == [(1, "window 1", 2, 0, 1, 0.5), (2, "window 3", 2, 1, 1, 1.0)]
+    unlabeled = found.with_columns(label=pl.lit(None, pl.Int8))
+    blocks = unseen.describe_blocks(unlabeled, scores(windows), unseen.unseen_keys(found, KNOWN), count=2)
+    assert blocks["anomalies"].to_list() == [None, None]
+
+
+def test_each_rule_is_measured_in_each_block():
+    labels = np.array([1, 0, 0, 0])
+    verdicts = {"all": np.array([True] * 4), "none": np.array([False] * 4)}
+    rows = unseen.measure_blocks(verdicts, labels, count=2).rows()
+    assert rows[0] == ("all", 1, 2, 1, 0.5, 1.0, pytest.approx(2 / 3))
+    assert rows[1] == ("all", 2, 2, 2, None, None, None)
+    assert rows[2] == ("none", 1, 0, 0, None, 0.0, 0.0)
+
+
+# -------------------------------------------------------------------------------------------------------- the queue
+
+
+def queue(windows: list[str], templates: dict[str, str | None] | None = None) -> pl.DataFrame:
+    found = sequences(windows)
+    return unseen.triage(found, unseen.unseen_keys(found, KNOWN), templates or {})
+
+
+def test_the_queue_names_template_first_line_and_count():
+    open_questions = queue(["ab", "ayx", "xx"], {"x": "disk <*>, full", "y": None})
+    assert open_questions.rows() == [
+        ("y", "y", "window 2", 4, 1, None),
+        ("x", "disk <*>, full", "window 2", 5, 2, None),
+    ]
+    unlined = sequences(["x"]).with_columns(lines=pl.lit(None, SCHEMA["lines"]))
+    assert unseen.triage(unlined, unseen.unseen_keys(unlined, KNOWN), {})["first_line"].to_list() == [None]
+
+
+def written(path: Path, text: str) -> Path:
+    file = path / "triage.csv"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+HEAD = "key,template,first_sequence,first_line,count,answer\n"
+
+
+def test_an_untouched_queue_is_read_back_as_it_was(tmp_path):
+    untouched = queue(["ayx"], {"x": 'said "no", twice'})
+    untouched.write_csv(tmp_path / "triage.csv")
+    assert unseen.read_answers(tmp_path / "triage.csv").equals(untouched)
+    assert unseen.answered(untouched) == {}
+
+
+def test_answers_are_read_in_any_case_and_gaps_are_no_answers(tmp_path):
+    """Spreadsheets add a mark at the beginning, rewrite numbers and end lines in their own way."""
+    rows = ["x,disk,window 2,5,2, Benign ", 'y,"a, b",window 2,"1,204",1,ALERT', "00123456,c,window 3,7,1,", ""]
+    found = unseen.read_answers(written(tmp_path, "\ufeff" + "\r\n".join([HEAD.strip(), *rows])))
+    assert unseen.answered(found) == {"x": "benign", "y": "alert"}
+    assert found["key"].to_list() == ["x", "y", "00123456"]
+
+
+def test_answers_survive_a_fresh_queue_and_so_do_those_to_keys_it_no_longer_asks():
+    old = queue(["wx", "yz"]).with_columns(answer=pl.Series(["alert", "benign", None, None]))
+    kept = unseen.keep_answers(queue(["a", "yx", "x"]), old)
+    assert kept.select("key", "first_line", "count", "answer").rows() == [
+        ("y", 2, 1, None),
+        ("x", 3, 2, "benign"),
+        ("w", 1, 1, "alert"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (HEAD + "x,disk,window 2,5,2,benign\ny,full,window 2,6,1,yes\n", "line 3: the answer 'yes' is neither benign"),
+        ("key,template,count\nx,disk,3\n", "line 1 has no column first_sequence"),
+        (HEAD.replace(",", ";") + "x;disk;window 2;5;2;benign\n", "line 1 has no column key, separated by commas"),
+        ("", "line 1 has no column key"),
+        (HEAD + "x,disk,w,5,2,benign\nx,disk,w,5,2,alert\n", "line 3: key x stands in line 2, too"),
+    ],
+)
+def test_a_queue_that_cannot_be_used_says_where_and_what_to_do(tmp_path, text, said):
+    with pytest.raises(BadInput) as raised:
+        unseen.read_answers(written(tmp_path, text))
+    assert said in str(raised.value) and "triage.csv" in str(raised.value)
+    assert "run test.ipynb" in str(raised.value)
+
+
+def test_a_queue_in_another_encoding_or_not_there_is_refused_without_a_traceback(tmp_path):
+    with pytest.raises(BadInput, match="cannot be read"):
+        unseen.read_answers(tmp_path / "triage.csv")
+    (tmp_path / "triage.csv").write_bytes((HEAD + "x,Grüße,w,5,2,benign\n").encode("latin-1"))
+    with pytest.raises(BadInput, match="cannot be read as UTF-8"):
+        unseen.read_answers(tmp_path / "triage.csv")
