@@ -49,7 +49,7 @@ compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by
 test: $(VENV)/test.stamp ## style check and all tests, offline
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 table: $(VENV)/run.stamp ## rebuild the result tables of README.md and results/README.md from results/results.csv; PROMOTE=data takes yours over
 	@$(BIN)/python -m commands.table $(if $(PROMOTE),--promote "$(PROMOTE)")
