@@ -28,7 +28,7 @@ REQUIREMENTS := $(if $(GPU),requirements/gpu.txt,requirements.txt)
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo "variables of run, with defaults: DATA=sample MODEL=tiny-llama SEED=0; for a raw log SPEC=hdfs LOG=file LABELS=file;"
-	@echo "PREVALENCE=0.0293 weighs the normals, DRIFT=1 shows adaptive and ask once where the split is by time;"
+	@echo "PREVALENCE=0.0293 weighs the normals, DRIFT=1 shows ask once where the split is by time;"
 	@echo "of compare: DATA=sample SEEDS=0 PREVALENCE= METHODS=all, as its notebook calls them;"
 	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 

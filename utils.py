@@ -141,15 +141,13 @@ class Run:
         """The rules at `alpha` on the validation scores and on those of unigram and bigram, for decision.json."""
         return verdicts.calibrate(scores, vocabulary_size, alpha, ngrams.scores_of(self.data, "validation"))
 
-    def handle_drift(self, scores: pl.DataFrame, windows: int | None, ask_once: bool) -> dict[str, pl.DataFrame]:
-        """The test scores as they are when unseen keys are accepted: `adaptive` after `windows`, `ask_once` answered.
+    def handle_drift(self, scores: pl.DataFrame, ask_once: bool) -> dict[str, pl.DataFrame]:
+        """The test scores as they are when unseen keys are accepted: `ask_once`, once answered.
 
         The queue of questions is triage.csv of the run; where nobody has answered there, labels do.
         """
         test, known = self.data.split("test"), self.data.known_keys
         new_keys, handled = unseen.unseen_keys(test, known), {}
-        if windows:
-            handled["adaptive"] = unseen.settle(test, scores, known, unseen.adapt(new_keys, windows))
         if ask_once:
             path = self.folder / "triage.csv"
             queue = unseen.triage(test, new_keys, self.data.templates)

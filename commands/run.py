@@ -25,7 +25,6 @@ from evaluation.show.notebook import as_text
 from utils import find_run, run_folder
 
 HERE = Path(__file__).resolve().parents[1]
-DRIFT_WINDOWS = 10  # after so many windows with it the adaptive handling accepts a key
 STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.json"}  # notebook: what it leaves
 
 
@@ -67,7 +66,7 @@ def run_notebooks(options: argparse.Namespace) -> int:
     training = {"RECIPE": options.recipe, "KEY_EMBEDDINGS": options.key_embeddings}
     testing = {"PREVALENCE": options.prevalence}
     if options.drift:
-        testing |= {"ADAPTIVE_WINDOWS": DRIFT_WINDOWS, "ASK_ONCE": True}
+        testing |= {"ASK_ONCE": True}
     own = {"train": training, "get_k": {}, "test": testing}
     for number, (name, result) in enumerate(STEPS.items(), start=1):
         if name == "test" and not asked_the_same(folder, options):
@@ -150,7 +149,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipe", help="RECIPE of train.ipynb: tiny, lora or paper (default: by the model)")
     parser.add_argument("--key-embeddings", help="KEY_EMBEDDINGS of train.ipynb: template, random or paper")
     parser.add_argument("--prevalence", type=float, help="PREVALENCE of test.ipynb: weigh the normals to this share")
-    parser.add_argument("--drift", action="store_true", help="ASK_ONCE and ADAPTIVE_WINDOWS of test.ipynb")
+    parser.add_argument("--drift", action="store_true", help="ASK_ONCE of test.ipynb")
     parser.add_argument("--spec", help="data set of parse_logs.py, to make the data folder from --log and --labels")
     parser.add_argument("--log", type=Path, help="raw log, plain or .gz")
     parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label")

@@ -119,7 +119,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=["tiny-llama"], help="MODEL of each run (default: tiny-llama)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="seeds of weights and split (default: 0)")
     parser.add_argument("--prevalence", type=float, help="share of anomalies to weigh the normals to, as well")
-    parser.add_argument("--drift", action="store_true", help="adaptive and ask once, where the split is by time")
+    parser.add_argument("--drift", action="store_true", help="ask once, where the split is by time")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Keys that training never saw, over time: accepted after a while (adaptive), or put to the analyst once (ask once).
+"""Keys that training never saw, over time, each put to the analyst once (ask once).
 
 Sequences are those of the test in time order, `keys, lines, event_labels, label` of the data folder, and their stored
 scores in the same order. `known` are the keys of the training split. Validation calibrates and answers nothing: a key
@@ -18,13 +18,12 @@ import polars as pl
 from core.errors import BadInput
 from evaluation import metrics, rules
 
-HANDLINGS = ("adaptive", "ask_once")
+HANDLINGS = ("ask_once",)
 TITLES = {
     f"{rule}_{handling}": f"{rules.RULE_TITLES[rule]}, {handling.replace('_', ' ')}"
     for rule in rules.RULES
     for handling in HANDLINGS
 } | {f"unseen_key_{handling}": f"trivial: unseen key, {handling.replace('_', ' ')}" for handling in HANDLINGS}
-WINDOWS = 10
 BLOCKS = 10
 BENIGN, ALERT = "benign", "alert"
 TRIAGE_SCHEMA = {
@@ -77,16 +76,7 @@ def _is_in(column: str, keys: set[str]) -> pl.Expr:
     return pl.col(column).is_in(pl.Series(sorted(keys), dtype=pl.String).implode())
 
 
-# ---------------------------------------------------------------------------------------------- the two handlings
-
-
-def adapt(unseen: pl.DataFrame, windows: int = WINDOWS) -> dict[str, int]:
-    """The sequence number from which on each key is accepted: the one after it was seen in `windows` sequences.
-
-    No label is used, so a fault that repeats is accepted as well.
-    """
-    accepted = unseen.select("key", row=pl.col("rows").list.get(windows - 1, null_on_oob=True)).drop_nulls()
-    return {key: row + 1 for key, row in accepted.iter_rows()}
+# --------------------------------------------------------------------------------------------------- the handling
 
 
 def ask_once(unseen: pl.DataFrame, answers: dict[str, str]) -> dict[str, int]:

@@ -142,7 +142,7 @@ def ledger_rows(found: dict, decision: dict, about: dict) -> list[dict]:
 def _rows_at(measured: dict[str, dict], prevalence: float | None, decision: dict, about: dict) -> list[dict]:
     rows = []
     for rule, figures in measured.items():
-        values = decision["rules"].get(rule.removesuffix("_adaptive").removesuffix("_ask_once"))
+        values = decision["rules"].get(rule.removesuffix("_ask_once"))
         own = about | {"alpha": decision["alpha"], "K": values.get("K") if values else None}
         if values is None:  # nothing of the model is in it: no seed but that of the split, no time of its own
             own |= dict.fromkeys(("model", "seed", "seconds", "peak_memory_gb", "parameters"))

@@ -99,7 +99,7 @@ def _command(row: dict) -> str:
     words.append(f'SEEDS="{" ".join(map(str, seeds))}"')
     if row["prevalence"] is not None:
         words.append(f"PREVALENCE={row['prevalence']:g}")
-    return " ".join(words + (["DRIFT=1"] if row["rule"].endswith(("_adaptive", "_ask_once")) else []))
+    return " ".join(words + (["DRIFT=1"] if row["rule"].endswith("_ask_once") else []))
 
 
 def _row(row: dict, command: int, heads: tuple[str, ...]) -> str:

@@ -200,10 +200,10 @@ def drift(blocks: pl.DataFrame) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True)
     for (rule,), rows in blocks.group_by("rule", maintain_order=True):
         style = {"marker": ".", "label": TITLES[rule], "color": RULE_COLORS.get(_base(rule), "#888888")}
-        style["linestyle"] = ":" if rule.endswith("_adaptive") else "-" if rule.endswith("_ask_once") else "--"
+        style["linestyle"] = "-" if rule.endswith("_ask_once") else "--"
         upper.plot(rows["block"], rows["f1"], **style)
         lower.plot(rows["block"], rows["false_alarms"], **style)
-    upper.set(ylabel="F1", ylim=(0, 1.02), title="Over test time: dashed static, dotted adaptive, solid ask once")
+    upper.set(ylabel="F1", ylim=(0, 1.02), title="Over test time: dashed as they are, solid asked once")
     lower.set(ylabel="false alarms", xlabel="block of test time")
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
@@ -213,4 +213,4 @@ def drift(blocks: pl.DataFrame) -> Figure:
 
 
 def _base(rule: str) -> str:
-    return rule.removesuffix("_adaptive").removesuffix("_ask_once")
+    return rule.removesuffix("_ask_once")

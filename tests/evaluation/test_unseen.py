@@ -70,13 +70,6 @@ def flagged(windows: list[str], accepted: dict[str, int]) -> list[list[bool]]:
     return [list(row) for row in unseen.flags({"any": settled}, DECISION).iter_rows()]
 
 
-def adaptive(windows: list[str], count: int) -> list[bool]:
-    new_keys = unseen.unseen_keys(sequences(windows), KNOWN)
-    verdicts = flagged(windows, unseen.adapt(new_keys, count))
-    assert all(len(set(verdict)) == 1 for verdict in verdicts)
-    return [row[0] for row in verdicts]
-
-
 def asked(windows: list[str], anomalous: str = "", labels: list[int] | None = None) -> list[bool]:
     found = sequences(windows, anomalous, labels)
     new_keys = unseen.unseen_keys(found, KNOWN)
@@ -85,7 +78,7 @@ def asked(windows: list[str], anomalous: str = "", labels: list[int] | None = No
     return [row[0] for row in verdicts]
 
 
-# --------------------------------------------------------------------------------------------------- what is new_keys
+# --------------------------------------------------------------------------------------------------- what is unseen
 
 
 def test_unseen_keys_stand_by_first_occurrence_and_count_a_window_once():
@@ -110,26 +103,7 @@ def test_the_sequence_answers_where_lines_are_not_labeled_and_nobody_where_nothi
     assert unseen.label_answers(found.with_columns(label=pl.lit(None, pl.Int8)), new_keys) == {}
 
 
-# ------------------------------------------------------------------------------------------------ the two handlings
-
-
-def test_adaptive_accepts_after_the_window_in_which_the_number_is_reached():
-    assert adaptive(["ax", "ab", "x", "xx", "xa"], 2) == [True, False, True, False, False]
-
-
-def test_adaptive_counts_windows_and_not_lines():
-    """A burst in one window would else be accepted before anyone could see it."""
-    assert adaptive(["xxxxx", "x", "x"], 2) == [True, True, False]
-
-
-def test_adaptive_counts_each_key_alone():
-    assert adaptive(["x", "y", "xy", "xy"], 2) == [True, True, True, False]
-    assert adaptive(["x", "x", "xy"], 2) == [True, True, True]
-
-
-def test_adaptive_accepts_a_fault_that_repeats():
-    """What it costs: no label is used."""
-    assert adaptive(["f"] * 4, 3) == [True, True, True, False]
+# ------------------------------------------------------------------------------------------------ -- the handling
 
 
 def test_a_benign_answer_makes_the_key_known_at_once():
@@ -196,27 +170,19 @@ def test_benign_answers_never_add_an_alarm(windows):
     assert benign[:, 0].tolist() == ["!" in window for window in windows]
 
 
-@given(WINDOWS, st.integers(1, 15))
-def test_a_handling_lies_between_all_accepted_and_static(windows, count):
-    new_keys = unseen.unseen_keys(sequences(windows), KNOWN)
-    one, more = (np.array(flagged(windows, unseen.adapt(new_keys, number))) for number in (count, count + 1))
-    assert not (one & ~more).any() and not (more & ~static(windows)).any()
-
-
 @given(WINDOWS)
-def test_more_windows_than_there_are_and_alert_answers_are_the_static_rules(windows):
+def test_alert_answers_are_the_static_rules(windows):
     new_keys = unseen.unseen_keys(sequences(windows), KNOWN)
-    never = unseen.adapt(new_keys, len(windows) + 1)
     alert = unseen.ask_once(new_keys, dict.fromkeys(new_keys["key"], "alert"))
-    assert never == alert == {}
-    assert np.array_equal(flagged(windows, never), static(windows))
+    assert alert == {}
+    assert np.array_equal(flagged(windows, alert), static(windows))
 
 
 @given(st.lists(st.text("ab!", min_size=1, max_size=6), min_size=1, max_size=12))
 def test_without_unseen_keys_nothing_is_asked_and_nothing_changes(windows):
     new_keys = unseen.unseen_keys(sequences(windows), KNOWN)
     assert new_keys.is_empty()
-    assert np.array_equal(flagged(windows, unseen.adapt(new_keys, 1)), static(windows))
+    assert np.array_equal(flagged(windows, unseen.ask_once(new_keys, {})), static(windows))
 
 
 def test_flags_carry_the_names_of_rule_and_handling():

@@ -309,13 +309,13 @@ def test_answers_in_triage_csv_are_read_back(workspace):
     run = trained()
     scores = run.scores("test", fake_score)
     queue = run.folder / "triage.csv"
-    by_labels = run.handle_drift(scores, None, True)["ask_once"]
+    by_labels = run.handle_drift(scores, True)["ask_once"]
     asked = pl.read_csv(queue, schema_overrides={"answer": pl.String})
     assert len(asked) >= 1
     assert asked["answer"].null_count() == len(asked)
     asked.with_columns(answer=pl.lit("benign")).write_csv(queue)
-    benign = run.handle_drift(scores, None, True)["ask_once"]
+    benign = run.handle_drift(scores, True)["ask_once"]
     assert not benign["has_unseen_key"].any()
     assert by_labels.columns == scores.columns
     assert pl.read_csv(queue)["answer"].unique().to_list() == ["benign"]
-    assert run.handle_drift(scores, None, False) == {}
+    assert run.handle_drift(scores, False) == {}
