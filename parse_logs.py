@@ -5,8 +5,8 @@
     python parse_logs.py hdfs --log HDFS.log.gz --labels labels.csv
     python parse_logs.py my.log --format '<Date> <Time> <Level> <Component>: <Content>' --session 'req-[0-9a-f]+'
     python parse_logs.py check my.log --format auto                     the first lines, what fails and why
-    python parse_logs.py mine --keys normal.txt.gz abnormal.txt.gz      key sequences that somebody else made
-    python parse_logs.py mine-split1 --resplit data/mine --seed 1       the same sequences, split anew
+    python parse_logs.py mine --keys normal.txt.gz abnormal.txt.gz      key sequences made elsewhere
+    python parse_logs.py mine-split1 --resplit data/mine --seed 1       the same sequences, split again
 
 The steps are the modules of parsing/; what the folder holds is described in data/README.md.
 """
@@ -14,19 +14,19 @@ The steps are the modules of parsing/; what the folder holds is described in dat
 import shutil
 import sys
 import time
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 from core.errors import EXIT_CODE, BadInput
-from parsing.datasets import OWN_MASKS
+from parsing.datasets import OWN_MASKS, PROTOCOLS, Spec
 from parsing.lines.blocks import read_here, read_log
 from parsing.lines.download import fetch
 from parsing.lines.files import LogFile
 from parsing.lines.on_ray import read_with_ray
 from parsing.options import Job, job_of, read_options
 from parsing.own_log import check
-from parsing.protocols import PROTOCOLS
 from parsing.sequences.assemble import assemble
 from parsing.sequences.folder import CsvFile, describe_sources, refuse_overlap, replaced_folder, write_manifest
 from parsing.sequences.ready import write_key_files, write_key_stream
@@ -35,7 +35,7 @@ from parsing.simulate import simulate
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the data folder that the command line asks for; returns the exit code."""
+    """Write the data folder that the command line asks for; return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     started = time.perf_counter()
     try:
@@ -56,21 +56,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_folder(folder: Path, job: Job) -> dict:
-    """The four files of contract 1; returns the manifest."""
+    """Write the four files of contract 1; return the manifest."""
     options, plan = job.options, job.plan
-    about = {"title": f"log keys {options.out.name}", "simulated": False, "spec": None}
     if options.resplit:
         about, sources, counts = resplit(folder, options.resplit, plan.seed)
         return write_manifest(folder, options.out.name, about, sources, counts)
-    if options.keys:
-        protocol, counts = write_key_files(folder, options.keys, plan.split, plan.seed)
-        sources = describe_sources(options.keys)
-    elif options.key_stream:
-        protocol, counts = write_key_stream(folder, options.key_stream, plan.grouping, plan.split, plan.seed)
-        sources = describe_sources([options.key_stream])
-    else:
-        sources, protocol, counts = make_from_log(folder, job)
+    about = {"title": f"log keys {options.out.name}", "simulated": False, "spec": None}
+    if job.spec:
+        sources, protocol, counts = make_from_log(folder, job.spec, job)
         about = {"title": job.spec.title, "simulated": job.spec.simulated, "spec": asdict(job.spec)}
+    elif options.keys:
+        protocol, counts = write_key_files(folder, options.keys, plan)
+        sources = describe_sources(options.keys)
+    else:
+        protocol, counts = write_key_stream(folder, options.key_stream, plan)
+        sources = describe_sources([options.key_stream])
     if not options.keys:
         about["grouping"] = asdict(plan.grouping)
         protocol["protocol"] = {"name": job.protocol, "source": PROTOCOLS[job.protocol].source}
@@ -78,16 +78,16 @@ def make_folder(folder: Path, job: Job) -> dict:
     return write_manifest(folder, options.out.name, about | {"split": protocol}, sources, counts)
 
 
-def make_from_log(folder: Path, job: Job) -> tuple[list[dict], dict, dict]:
-    """Read, group, mine and write a raw log; returns its described sources, the split protocol and the counts."""
-    log, labels = find_files(folder, job)
+def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict, dict]:
+    """Read, group, mine and write a raw log; return its described sources, the split protocol and the counts."""
+    log, labels = find_files(folder, spec, job.options)
     rejected = CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
-    blocks = read_with_ray(job.spec, log) if job.options.engine == "ray" else read_here(job.spec, log, job.lines)
-    raw = read_log(job.spec, log, blocks, folder / ".events", rejected)
+    blocks = read_with_ray(spec, log) if job.options.engine == "ray" else read_here(spec, log, job.lines)
+    raw = read_log(spec, log, blocks, folder / ".events", rejected)
     with ThreadPoolExecutor(1) as pool:  # hashing keeps the core busy that assembling leaves idle
         sources = pool.submit(describe_sources, [log.path, *([labels.path] if labels else [])])
-        protocol, counts = assemble(folder, job.spec, raw, labels, job.plan)
-    if raw.source.undecodable:
+        protocol, counts = assemble(folder, spec, raw, labels, job.plan)
+    if log.undecodable:
         print(
             f"  {log.path} line {log.first_undecodable:,} is not UTF-8 ({log.undecodable:,} such lines): their bad "
             "bytes were read as U+FFFD and the lines kept; to convert the log: iconv -t UTF-8"
@@ -97,24 +97,20 @@ def make_from_log(folder: Path, job: Job) -> tuple[list[dict], dict, dict]:
     return sources.result(), protocol, read | counts
 
 
-def find_files(folder: Path, job: Job) -> tuple[LogFile, LogFile | None]:
-    """The log and its labels: made here, given, or downloaded to data/raw/."""
-    spec, options = job.spec, job.options
+def find_files(folder: Path, spec: Spec, options: Namespace) -> tuple[LogFile, LogFile | None]:
+    """Return the log and its labels: made here, given, or downloaded to data/raw/."""
     if spec.simulated:
         return write_sample_log(folder, options.seed)
-    if options.log:
-        if spec.label_member and not options.labels:
-            raise BadInput(
-                f"{spec.name} needs its labels, too: python parse_logs.py {spec.name} --log FILE --labels FILE"
-            )
-        return LogFile(options.log), LogFile(options.labels) if options.labels else None
-    archive = fetch(spec.download, Path("data") / "raw")
-    labels = LogFile(archive, spec.label_member) if spec.label_member else None
-    return LogFile(archive, spec.log_member), labels
+    if spec.download and not options.log:
+        archive = fetch(spec.download, Path("data") / "raw")
+        return LogFile(archive, spec.log_member), LogFile(archive, spec.label_member) if spec.label_member else None
+    if spec.label_member and not options.labels:
+        raise BadInput(f"{spec.name} also needs its labels: python parse_logs.py {spec.name} --log FILE --labels FILE")
+    return LogFile(options.log), LogFile(options.labels) if options.labels else None
 
 
 def write_sample_log(folder: Path, seed: int) -> tuple[LogFile, LogFile]:
-    """The simulated log and its label file, kept in the data folder so that an alarm can show its raw line."""
+    """Write the simulated log and its labels into the data folder, so that an alarm can show its raw line."""
     simulated = simulate(seed)
     log, labels = folder / "simulated.log", folder / "simulated_labels.csv"
     log.write_text("\n".join(simulated.lines) + "\n", encoding="utf-8", newline="")
@@ -124,7 +120,7 @@ def write_sample_log(folder: Path, seed: int) -> tuple[LogFile, LogFile]:
 
 
 def print_summary(manifest: dict, out: Path, seconds: float) -> None:
-    """Where every line went and what the split is, for the person at the terminal."""
+    """Print where every line went and what the split is."""
     counts, spec = manifest["counts"], manifest["spec"] or {"expected": {}, "published": {}}
     expected = spec["expected"] | spec["published"].get(manifest["split"].get("protocol", {}).get("name"), {})
     print(f"{manifest['title']} -> {out}/  in {seconds:.1f} s, data hash {manifest['data_hash']}")

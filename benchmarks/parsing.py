@@ -23,7 +23,8 @@ import polars as pl
 from parsing.datasets import HDFS
 from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header
-from parsing.templates.drain import new_drain, template_key
+from parsing.templates.drain import new_drain
+from parsing.templates.messages import template_key
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = """

@@ -25,11 +25,12 @@ from pathlib import Path
 
 import polars as pl
 
-from parsing.datasets import PARAMETER, SPECS, DrainSettings, Mask, Spec
+from parsing.datasets import SPECS, Spec
 from parsing.lines.blocks import read_block
 from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header
-from parsing.templates.drain import distinct_messages, masked, mine, new_drain
+from parsing.templates.drain import DrainSettings, mine, new_drain
+from parsing.templates.masks import PARAMETER, Mask, distinct_messages, masked
 
 PUBLISHED = {  # logparser's benchmark; its depths are those of Drain3
     "hdfs": (r"blk_-?[0-9]+", r"([0-9]+\.){3}[0-9]+(:[0-9]+)?"),

@@ -4,25 +4,28 @@ import argparse
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from core.errors import BadInput
-from parsing.datasets import OWN_MASKS, SPECS, DrainSettings, Mask, Spec
+from parsing.datasets import OWN_MASKS, PROTOCOLS, SPECS, Spec, grouping_of
 from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header, guess_time, propose_format, split_fields
 from parsing.own_log import load_own_spec, regex_problem
-from parsing.protocols import PROTOCOLS, grouping_of
 from parsing.sequences.assemble import Plan
 from parsing.sequences.group import Grouping
 from parsing.sequences.split import SplitSettings
+from parsing.templates.drain import DrainSettings
+from parsing.templates.masks import Mask
 
 GUESSED_FROM = 1_000  # lines
 MOST_SECONDS = 100 * 366 * 86_400
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+WINDOWS = ("window", "step", "window_lines", "step_lines")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the command line asks for. `spec` is None for keys that somebody else made."""
+    """What the command line asks for; `options` are complete. `spec` is None for keys made elsewhere."""
 
     spec: Spec | None
     plan: Plan
@@ -32,7 +35,7 @@ class Job:
 
 
 def read_options(description: str, arguments: list[str] | None) -> argparse.Namespace:
-    """The words of the command line; --help lists them."""
+    """Return the options of the command line; --help lists them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("name", help=f"{', '.join(SPECS)}; a log of your own; a YAML spec; or, with keys, a name")
@@ -43,17 +46,17 @@ def read_options(description: str, arguments: list[str] | None) -> argparse.Name
     return parser.parse_args(arguments)
 
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "where from": {
-        "--log": {"type": Path, "help": "raw log: plain, .gz, .zst, .tar.gz or .zip; without it it is downloaded"},
+        "--log": {"type": Path, "help": "raw log: plain, .gz, .zst, .tar.gz or .zip; downloaded if not given"},
         "--labels": {"type": Path, "help": "CSV with BlockId,Label"},
         "--keys": {"type": Path, "nargs": "+", "metavar": "FILE", "help": "NORMAL [ABNORMAL] sequences, one a line"},
         "--key-stream": {"type": Path, "metavar": "FILE", "help": "parquet of consecutive lines: key, label"},
-        "--resplit": {"type": Path, "metavar": "FOLDER", "help": "sequences of this data folder, split anew by --seed"},
+        "--resplit": {"type": Path, "metavar": "FOLDER", "help": "sequences of a data folder, split again by --seed"},
         "--engine": {"choices": ["polars", "ray"], "default": "polars", "help": "ray: a plain log on a cluster"},
         "--lines": {"metavar": "A-B", "help": "use only these lines of the log"},
     },
-    "a log of one's own": {
+    "your own log": {
         "--format": {"help": "header as Loghub writes it: '<Date> <Time> <Level> <Component>: <Content>'; or auto"},
         "--time": {"metavar": "RECIPE", "help": "'epoch:Field' or '%%Y-%%m-%%d %%H:%%M:%%S of Date Time'"},
         "--session": {"metavar": "REGEX", "help": "ids in the message that group lines"},
@@ -71,7 +74,7 @@ OPTIONS = {
         "--seed": {"type": int, "default": 0, "help": "of the split, and of the simulated log (default: 0)"},
     },
     "templates": {
-        "--mine": {"choices": ["whole", "train"], "default": "whole", "help": "on all lines, or training lines alone"},
+        "--mine": {"choices": ["whole", "train"], "default": "whole", "help": "on all lines, or on training lines"},
         "--templates": {"type": Path, "metavar": "FILE", "help": "templates.csv of an earlier run, instead of mining"},
     },
     "where to": {"--out": {"type": Path, "help": "data folder to write (default: data/<name>)"}},
@@ -79,8 +82,10 @@ OPTIONS = {
 
 
 def job_of(options: argparse.Namespace) -> Job:
-    """The checked job; raises BadInput where options do not go together."""
-    spec = None if options.keys or options.key_stream or options.resplit else find_spec(options)
+    """Return the checked job; raise BadInput for options that do not go together."""
+    spec = None
+    if not (options.keys or options.key_stream or options.resplit):
+        spec, options = find_spec(options)
     if options.keys and len(options.keys) > 2:
         raise BadInput("--keys takes one or two files: normal sequences, then abnormal ones.")
     if options.labels and spec and not spec.session:
@@ -97,21 +102,26 @@ def job_of(options: argparse.Namespace) -> Job:
     grouping = find_grouping(options, spec, name)
     split = find_split(options, spec, protocol.split)
     plan = Plan(grouping, split, options.seed, options.mine, options.templates, *faults)
-    options.out = options.out or Path("data") / Path(options.name).name.split(".")[0]
-    return Job(spec, plan, name, find_lines(options, spec, name), options)
+    out = options.out or Path("data") / Path(options.name).name.split(".")[0]
+    return Job(spec, plan, name, find_lines(options, spec, name), _changed(options, out=out))
 
 
-def find_spec(options: argparse.Namespace) -> Spec:
-    """The data set by its name, or one's own log by --format or a YAML file."""
+def _changed(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), **changes})
+
+
+def find_spec(options: argparse.Namespace) -> tuple[Spec, argparse.Namespace]:
+    """Return the data set by its name, or your own log by --format or a YAML file, and the options with its log.
+
+    Windows that a YAML file asks for are added to the options.
+    """
     if options.name in SPECS:
-        spec = SPECS[options.name]
-        if spec.simulated or options.log or spec.download:
-            return spec
+        return SPECS[options.name], options
     if options.name.endswith((".yaml", ".yml")):
         return _from_yaml(options)
     if options.format:
-        options.log = options.log or Path(options.name)
-        return _own(options, {})
+        options = _changed(options, log=options.log or Path(options.name))
+        return _own(options, {}), options
     if Path(options.name).is_file():
         raise BadInput(
             f"{options.name} is a file: say how its lines begin, or let it be guessed with: "
@@ -123,19 +133,17 @@ def find_spec(options: argparse.Namespace) -> Spec:
     )
 
 
-def _from_yaml(options: argparse.Namespace) -> Spec:
+def _from_yaml(options: argparse.Namespace) -> tuple[Spec, argparse.Namespace]:
     given = load_own_spec(Path(options.name))
     if not options.log:
         raise BadInput(f"{options.name} says how a log is read, not where it is; add --log FILE.")
-    windows = ("window", "step", "window_lines", "step_lines")
-    if not any(getattr(options, name) for name in windows):  # the command line wins as a whole
-        for name in windows:
-            setattr(options, name, given.get(name))
-    return _own(options, given)
+    if not any(getattr(options, name) for name in WINDOWS):  # the command line wins as a whole
+        options = _changed(options, **{name: given.get(name) for name in WINDOWS})
+    return _own(options, given), options
 
 
 def _own(options: argparse.Namespace, given: dict) -> Spec:
-    """A spec from options and the keys of a YAML file; options win."""
+    """Return a spec from options and the keys of a YAML file; options win."""
     session = options.session or given.get("session")
     if session and (problem := regex_problem(session)):
         raise BadInput(f"The session pattern {session!r} {problem}; quote it, such as --session 'req-[0-9a-f]+'.")
@@ -157,14 +165,12 @@ def _own(options: argparse.Namespace, given: dict) -> Spec:
 
 
 def first_look(log: Path, format: str, recipe: str | None) -> tuple[str, str | None]:
-    """The header format and the time recipe, guessed from the first lines where they are not given."""
-    blocks = LogFile(log).blocks()
-    lines = next(blocks).head(GUESSED_FROM)
-    blocks.close()
+    """Return the header format and the time recipe, guessed from the first lines where they are not given."""
+    lines = LogFile(log).head(GUESSED_FROM)
     found = propose_format(lines["text"].to_list()) if format == "auto" else format
     if found is None:
         raise BadInput(
-            f"{log} has no header that is known here; say how its lines begin with --format "
+            f"{log} has no known header; say how its lines begin with --format "
             f"'<Date> <Time> <Content>', and try it with: python parse_logs.py check {log} --format FORMAT"
         )
     header = compile_header(found)
@@ -172,7 +178,7 @@ def first_look(log: Path, format: str, recipe: str | None) -> tuple[str, str | N
 
 
 def find_grouping(options: argparse.Namespace, spec: Spec | None, protocol: str) -> Grouping:
-    """What the command line asks for, else the data set's sessions, else the protocol's windows."""
+    """Return what the command line asks for, otherwise the data set's sessions, otherwise the protocol's windows."""
     by_time, by_lines = options.window is not None, options.window_lines is not None
     if by_time and by_lines:
         raise BadInput("--window and --window-lines are two ways to cut a log; give one of them.")
@@ -195,21 +201,16 @@ def find_grouping(options: argparse.Namespace, spec: Spec | None, protocol: str)
 
 
 def seconds(text: str) -> float:
-    """'60s', '5m', '1h' or '2d' in seconds."""
-    found = re.fullmatch(r"([0-9.]+)([smhd]?)", str(text))
-    try:
-        length = float(found[1]) * UNITS[found[2] or "s"]
-        if not 1e-3 <= length <= MOST_SECONDS:
-            raise ValueError
-        return length
-    except (TypeError, ValueError) as error:
-        raise BadInput(
-            f"{text!r} is no length of time from a millisecond to a century; write it like 60s, 5m or 1h."
-        ) from error
+    """Return '60s', '5m', '1h' or '2d' in seconds."""
+    found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)([smhd]?)", str(text))
+    length = float(found[1]) * UNITS[found[2] or "s"] if found else 0.0
+    if not 1e-3 <= length <= MOST_SECONDS:
+        raise BadInput(f"{text!r} is no length of time from a millisecond to a century; write it like 60s, 5m or 1h.")
+    return length
 
 
 def find_split(options: argparse.Namespace, spec: Spec | None, default: SplitSettings) -> SplitSettings:
-    """The protocol's split, with what the command line or the data set changes."""
+    """Return the protocol's split, with what the command line or the data set changes."""
     settings = default
     if spec and settings.kind == "random":
         settings = replace(settings, train_normals=spec.train_normals)
@@ -225,7 +226,7 @@ def find_split(options: argparse.Namespace, spec: Spec | None, default: SplitSet
 
 
 def find_lines(options: argparse.Namespace, spec: Spec | None, protocol: str) -> tuple[int, int | None]:
-    """First and last line to read: --lines, else the slice that the protocol's paper uses, else all."""
+    """Return first and last line to read: --lines, otherwise the slice that the protocol's paper uses, or all."""
     if not options.lines:
         return (spec.slices if spec else {}).get(protocol, (1, None))
     found = re.fullmatch(r"([0-9]+)-([0-9]*)", options.lines)

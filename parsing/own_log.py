@@ -1,4 +1,4 @@
-"""A log of one's own, before it is parsed: how its first lines read under a format, and its description in YAML."""
+"""Your own log before it is parsed: how its first lines read under a format, and its description in YAML."""
 
 import json
 import re
@@ -10,7 +10,6 @@ import polars as pl
 import yaml
 
 from core.errors import BadInput
-from parsing.datasets import DrainSettings, Mask
 from parsing.lines.files import LogFile
 from parsing.lines.headers import (
     JSON,
@@ -22,7 +21,8 @@ from parsing.lines.headers import (
     recipe_fields,
     split_fields,
 )
-from parsing.templates.drain import masked, mine
+from parsing.templates.drain import DrainSettings, mine
+from parsing.templates.masks import Mask, masked
 
 LINES = 10_000  # read for the counts and the templates
 SHOWN = 20
@@ -31,15 +31,13 @@ PROPOSED_FROM = 1_000
 
 
 def check(path: Path, format: str, session: str | None, masks: tuple[Mask, ...]) -> int:
-    """Print how the beginning of a log reads under `format` ('auto' proposes one); returns the exit code 0.
+    """Print how the beginning of a log reads under `format` ('auto' proposes one); return the exit code 0.
 
-    BadInput if the file, the format or the session pattern cannot be used, or if no line matches.
+    Raise BadInput if the file, the format or the session pattern cannot be used, or if no line matches.
     """
     if session and (problem := regex_problem(session)):
         raise BadInput(f"The session pattern {session!r} {problem}; write it like --session 'req-[0-9a-f]+'.")
-    blocks = LogFile(path).blocks()
-    lines = next(blocks).head(LINES).select("line", "text")
-    blocks.close()
+    lines = LogFile(path).head(LINES).select("line", "text")
     header = _header(path, format, lines)
     matched, rejected = split_fields(lines, header, header.fields)
     if matched.is_empty():
@@ -79,7 +77,7 @@ def _no_match(path: Path, header: Header, rejected: pl.DataFrame) -> str:
 
 
 def mismatch(header: Header, text: str) -> str | None:
-    """Why a line does not match: the first field or literal at which it stops; None if it matches."""
+    """Return why a line does not match, the first field or literal at which it stops; None if it matches."""
     if header.format == JSON:
         return _json_mismatch(text)
     parts = text.count(" ") + 1
@@ -108,7 +106,7 @@ def _json_mismatch(text: str) -> str | None:
 
 
 def _print_lines(lines: pl.DataFrame, header: Header) -> None:
-    """A table of the fields, one row a line; of lines that do not match the reason and their beginning."""
+    """Print a table of the fields, one row per line; for lines that do not match, the reason and their beginning."""
     matched, rejected = split_fields(lines, header, header.fields)
     names = list(header.fields)
     cells = [[str(row[0]), *(_cell(value, 24) for value in row[1:-1]), _cell(row[-1], 60)] for row in matched.rows()]
@@ -127,7 +125,7 @@ def _aligned(row: list[str], widths: list[int]) -> str:
 
 
 def _cell(text: str, width: int) -> str:
-    """At most `width` characters, none of which moves the cursor or colors the terminal."""
+    """Return at most `width` characters, none of which moves the cursor or colors the terminal."""
     text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     return text if len(text) <= width else text[: width - 3] + "..."
 
@@ -164,7 +162,7 @@ def _print_templates(content: pl.Series, masks: tuple[Mask, ...]) -> None:
 
 
 def regex_problem(pattern: str) -> str | None:
-    """What is wrong with a regular expression for Polars (Rust: no look-around, no backreference), or None."""
+    """Return what is wrong with a regular expression for Polars (Rust: no look-around, no backreference), or None."""
     try:
         pl.Series([""]).str.contains(pattern)
     except pl.exceptions.ComputeError as error:
@@ -173,9 +171,9 @@ def regex_problem(pattern: str) -> str | None:
 
 
 def load_own_spec(path: Path) -> dict:
-    """The keys of a YAML file that describes a log of one's own, as they stand there (see `KEYS`).
+    """Return the keys of a YAML file that describes your own log, as they are written there (see `KEYS`).
 
-    BadInput with the line, the key and what is allowed for unreadable YAML, an unknown key or a value of no use.
+    Raise BadInput with the line, the key and what is allowed for unreadable YAML, an unknown key or a wrong value.
     """
     text, given = _read_yaml(path)
     for key, value in given.items():
@@ -206,7 +204,7 @@ def _read_yaml(path: Path) -> tuple[str, dict]:
 
 
 def _place(path: Path, text: str, key: object) -> str:
-    """The file, the key and, where the key starts a line, that line."""
+    """Return the file, the key and, if the key starts a line, that line."""
     numbers = [
         number for number, line in enumerate(text.splitlines(), 1) if re.match(rf"{re.escape(str(key))}\s*:", line)
     ]
@@ -226,13 +224,13 @@ def _refuse_what_does_not_go_together(path: Path, text: str, given: dict) -> Non
             raise BadInput(f"{_place(path, text, key)} cannot be {given[key]!r}: {allowed}.")
     for key, needed in (("step", "window"), ("step_lines", "window_lines")):
         if key in given and needed not in given:
-            raise BadInput(f"{_place(path, text, key)} is of use with {needed} alone; add {needed} or remove it.")
+            raise BadInput(f"{_place(path, text, key)} is of use only with {needed}; add {needed} or remove it.")
     if "window" in given and "window_lines" in given:
         raise BadInput(f"{_place(path, text, 'window_lines')} and window are two ways to cut a log; keep one of them.")
 
 
 def _is_read_by(reader: Callable[[str], object]) -> Callable[[object], bool]:
-    """Whether a value is a text that `reader` takes."""
+    """Return a test of whether a value is a text that `reader` accepts."""
 
     def usable(value: object) -> bool:
         try:
@@ -267,12 +265,11 @@ def _is_masks(value: object) -> bool:
 
 
 def _is_drain(value: object) -> bool:
-    ranges = {"depth": (int, 3, 100), "similarity": ((int, float), 0, 1), "max_children": (int, 2, 1_000_000)}
+    ranges = {"depth": (3, 100), "similarity": (0, 1), "max_children": (2, 1_000_000)}
     return isinstance(value, dict) and all(
         key in ranges
-        and type(number) is not bool
-        and isinstance(number, ranges[key][0])
-        and ranges[key][1] <= number <= ranges[key][2]
+        and (type(number) is int or (type(number) is float and key == "similarity"))
+        and ranges[key][0] <= number <= ranges[key][1]
         for key, number in value.items()
     )
 
@@ -291,7 +288,7 @@ KEYS = {
     "step": (_is_duration, _DURATION),
     "window_lines": (_is_count, _NUMBER),
     "step_lines": (_is_count, _NUMBER),
-    "masks": (_is_masks, f"a list of name, pattern ({_PATTERN}) and, if wanted, replacement, all of them text"),
+    "masks": (_is_masks, f"a list of name, pattern ({_PATTERN}) and optionally replacement, all of them text"),
     "label": (
         _is_read_by(re.compile(r"\w+ != -").fullmatch),
         "such as 'Label != -': a field that is - for a normal line",

@@ -1,7 +1,7 @@
 """A simulated log: blocks of an HDFS-like cluster as state machines, written in the HDFS v1 header format.
 
-This is a simulation. Message shapes follow HDFS, every value is generated, anomalies are mutations: results
-on it say nothing about real systems, and everything that shows them must call them simulated.
+This is a simulation. Message shapes follow HDFS, every value is generated, anomalies are mutations: results on it say
+nothing about real systems, and everything that shows them must call them simulated.
 """
 
 import random
@@ -33,7 +33,7 @@ MESSAGES = (
     Message("receiving", _XCEIVER, "Receiving block {0} src: /{peer}:{port} dest: /{node}:50010"),
     Message("empty packet", _RECEIVER, "Receiving empty packet for block {0}"),
     Message("received", _RESPONDER, "Received block {0} of size {size} from /{peer}"),
-    Message("closed", _RESPONDER, "PacketResponder {index} for block {0} terminating"),
+    Message("closed", _RESPONDER, "PacketResponder {replica} for block {0} terminating"),
     Message("stored", _NAMES, _ADD + "blockMap updated: {node}:50010 is added to {0} size {size}"),
     Message("repeated", "WARN dfs.FSNamesystem", _ADD + "Redundant request received for {0} on {node}:50010"),
     Message("verified", "INFO dfs.DataBlockScanner", "Verification succeeded for {0}"),
@@ -61,8 +61,10 @@ UNSEEN = ("write failed", "receive failed", "mirror failed", "orphan")
 
 @dataclass(frozen=True)
 class SimulatedLog:
-    """`lines` in time order without newlines; `labels` (Normal or Anomaly) of all blocks by first appearance;
-    `kinds` of the anomalous blocks."""
+    """`lines` in time order without newlines, `labels` (Normal, Anomaly) of all blocks, `kinds` of the anomalous ones.
+
+    Blocks stand in the order of their first appearance.
+    """
 
     lines: list[str]
     labels: dict[str, str]
@@ -81,18 +83,18 @@ class Block:
 
 
 class Event(NamedTuple):
-    """A line to be: `time` in seconds since BEGIN, on `node`, with `peer` at the other end."""
+    """A line to be written: `time` in seconds since BEGIN, on `node`, with `peer` at the other end."""
 
     time: float
     name: str
     blocks: tuple[Block, ...]
     node: str = ""
     peer: str = ""
-    index: int = 0
+    replica: int = 0
 
 
 def simulate(seed: int = 0, sessions: int = 2_500, anomaly_share: float = 0.03) -> SimulatedLog:
-    """The log of `sessions` blocks, about 20 lines each, over about two days; same seed, same lines."""
+    """Return the log of `sessions` blocks, about 20 lines each, over about two days; same seed, same lines."""
     rng, anomalous = random.Random(seed), round(anomaly_share * sessions)
     files = _open_files(rng, sessions, anomalous)
     normal, abnormal = files[: len(files) - anomalous], files[len(files) - anomalous :]
@@ -109,7 +111,7 @@ def simulate(seed: int = 0, sessions: int = 2_500, anomaly_share: float = 0.03) 
 
 
 def _open_files(rng: random.Random, blocks: int, single: int) -> list[list[Block]]:
-    """The blocks of each file, one in the last `single`. Jobs open files in waves, so blocks overlap."""
+    """Return the blocks of each file, one in the last `single`. Jobs open files in waves, so blocks overlap."""
     cluster = [f"10.{rng.randint(20, 29)}.{rng.randint(0, 255)}.{number + 2}" for number in range(DATANODES)]
     waves = [rng.uniform(0, HOURS * 3600) for _ in range(1 + blocks // 50)]
     files = []
@@ -130,7 +132,7 @@ def _names(life: list[Event], block: Block) -> tuple[str, ...]:
 
 
 def _live_abnormally(rng: random.Random, file: list[Block], kind: str, known: set[tuple]) -> list[Event]:
-    """A mutated life, made anew until no normal block has its sequence of message names."""
+    """Return a mutated life, made again until no normal block has its sequence of message names."""
     while True:
         life = _MUTATIONS[kind](rng, _live(rng, file))
         if _names(life, file[0]) not in known:
@@ -193,7 +195,7 @@ def _serve(rng: random.Random, block: Block, begin: float, count: int) -> list[E
 
 
 def _copy(rng: random.Random, block: Block, begin: float) -> list[Event]:
-    """Replication to the spare node; sender, receiver and name node log its end each in their own time."""
+    """Replication to the spare node; sender, receiver and name node log its end each at its own time."""
     source, target = block.nodes[rng.randrange(REPLICAS)], block.nodes[REPLICAS]
     end = begin + rng.uniform(10, 40)
     sending = [(begin, "copy asked"), (begin + 2, "copy begun"), (end + rng.uniform(0, 1), "copy sent")]

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from parsing.lines.files import LogFile
 from parsing.lines.headers import Header, compile_header, recipe_fields, split_fields, timestamps
 from parsing.sequences.folder import CsvFile
 from parsing.sequences.store import EventStore
-from parsing.templates.drain import MessageTable, distinct_messages
+from parsing.templates.masks import distinct_messages
+from parsing.templates.messages import MessageTable
 
 SECONDS_BETWEEN_REPORTS = 2.0
 
@@ -35,8 +37,11 @@ class RawLog:
 
 @dataclass(frozen=True)
 class Block:
-    """What a block of lines holds: `events` (line, time?, label?, id?, Content), their distinct masked messages, each
-    event's place among those, and the refused lines (line, reason, text)."""
+    """What a block of lines holds.
+
+    `events` are line, time?, label?, id?, Content; `messages` their distinct masked messages; `places` each event's
+    place among those; `refused` the lines that are no event (line, reason, text).
+    """
 
     lines: int
     events: pl.DataFrame
@@ -46,26 +51,27 @@ class Block:
 
 
 def read_here(spec: Spec, source: LogFile, lines: tuple[int, int | None]) -> Iterator[Block]:
-    """The lines `lines` (first, last) of a log, read on this machine."""
+    """Yield the blocks of the lines `lines` (first, last) of a log, read on this machine."""
     header = compile_header(spec.header)
     return in_order(lambda text: read_block(text, spec, header), source.blocks(*lines))
 
 
 def read_log(spec: Spec, source: LogFile, blocks: Iterable[Block], folder: Path, rejected: CsvFile) -> RawLog:
-    """Stream the blocks of a log into an event store in `folder`, rejected lines into a file.
+    """Stream the blocks of a log into an event store in `folder`, rejected lines into a file; return what was read.
 
-    Each line is an event, of each session that it names, or rejected with the reason.
+    Each line is an event of every session that it names, or is rejected with the reason.
     """
     columns = ["message", "line"] + ["session"] * bool(spec.session)
     columns += ["time"] * bool(spec.time) + ["label"] * bool(spec.label_field)
     raw = RawLog(source, EventStore(folder, tuple(columns)), MessageTable())
-    sessions, meter, first_rejected = {}, Meter(), None
+    sessions: dict[str, int] = {}
+    meter, first_rejected = Meter(), None
     for block in blocks:
         add_block(raw, block, sessions)
         rejected.append(block.refused)
         first_rejected = first_rejected or (block.refused.row(0) if len(block.refused) else None)
-        meter.report(raw.read_lines)
-    meter.report(raw.read_lines, last=True)
+        meter.report(raw.read_lines, source.done)
+    meter.finish(raw.read_lines)
     raw.session_ids = list(sessions)
     if not raw.read_lines:
         raise BadInput(f"{source.path} has {source.lines:,} lines, none of them among --lines; choose others.")
@@ -74,7 +80,7 @@ def read_log(spec: Spec, source: LogFile, blocks: Iterable[Block], folder: Path,
 
 
 def in_order(work: Callable[[pl.DataFrame], Block], blocks: Iterable[pl.DataFrame]) -> Iterator[Block]:
-    """`work` on the blocks in two threads, results in order; at most two blocks are in memory."""
+    """Yield `work` of every block in order, done in two threads; at most two blocks are in memory."""
     with ThreadPoolExecutor(2) as pool:
         pending: deque[Future[Block]] = deque()
         for block in blocks:
@@ -102,13 +108,14 @@ def add_block(raw: RawLog, block: Block, sessions: dict[str, int]) -> None:
 
 
 def read_block(block: pl.DataFrame, spec: Spec, header: Header) -> Block:
-    """The events of a block of lines, masked, and the lines that are none.
+    """Return the events of a block of lines, masked, and the lines that are not events.
 
-    A line without the header, a readable time or a session id is none. A pure function of the block, so that blocks
-    can be read anywhere and in any order.
+    A line without the header, a readable time or a session id is not one. This is a pure function of the block, so
+    blocks can be read anywhere and in any order.
     """
     fields, unmatched = split_fields(block, header, _wanted_fields(spec, header))
-    columns, refused = [pl.col("line"), pl.col("Content")], [_refused(block, unmatched, "header")]
+    columns: list[pl.Expr | pl.Series] = [pl.col("line"), pl.col("Content")]
+    refused = [_refused(block, unmatched, "header")]
     if spec.time:
         columns.append(timestamps(fields, spec.time).cast(pl.Int64).alias("time"))
     if spec.label_field:
@@ -122,23 +129,23 @@ def read_block(block: pl.DataFrame, spec: Spec, header: Header) -> Block:
         if events["id"].null_count():
             refused.append(_refused(block, events.filter(pl.col("id").is_null()), "no session id"))
             events = events.drop_nulls("id")
-    none = pl.concat(refused).sort("line") if len(refused) > 1 else refused[0]
-    return Block(len(block), events, *distinct_messages(events["Content"], spec.masks), none)
+    rejected = pl.concat(refused).sort("line") if len(refused) > 1 else refused[0]
+    return Block(len(block), events, *distinct_messages(events["Content"], spec.masks), rejected)
 
 
 def _refused(block: pl.DataFrame, lines: pl.DataFrame, reason: str) -> pl.DataFrame:
-    """`line, reason, text` of some lines of a block, whole as they stand in the log."""
+    """Return `line, reason, text` of some lines of a block, exactly as they stand in the log."""
     return block.join(lines, on="line", how="semi").select("line", reason=pl.lit(reason), text="text")
 
 
 def _wanted_fields(spec: Spec, header: Header) -> tuple[str, ...]:
-    """The header fields that are used; the others are never copied."""
+    """Return the header fields that are used; the others are never copied."""
     named = recipe_fields(spec.time) if spec.time else ()
     return tuple(name for name in header.fields if name in (*named, spec.label_field))
 
 
 def _find_sessions(events: pl.DataFrame, pattern: str) -> pl.DataFrame:
-    """One row an event and session, column `id`, null where there is none; a line may name several sessions."""
+    """Return one row per event and session, column `id`, null where the line names none; it may name several."""
     ids = events["Content"].str.extract_all(pattern).alias("id")
     if (ids.list.len() <= 1).all():
         return events.with_columns(ids.list.first())
@@ -146,22 +153,32 @@ def _find_sessions(events: pl.DataFrame, pattern: str) -> pl.DataFrame:
 
 
 class Meter:
-    """Lines and lines a second, at most every two seconds."""
+    """Progress of reading, printed at most every two seconds: lines, lines per second, percent and time left."""
 
     def __init__(self) -> None:
         self.started = self.reported = time.perf_counter()
 
-    def report(self, lines: int, last: bool = False) -> None:
-        """Print how far it got, if the last report is long enough ago or this is the last one."""
+    def report(self, lines: int, done: float) -> None:
+        """Print how far reading got if the last report is old enough; `done` is the share read, 0 if unknown."""
         now = time.perf_counter()
-        if last or now - self.reported >= SECONDS_BETWEEN_REPORTS:
-            print(f"  {lines:>13,} lines read {lines / (now - self.started):>12,.0f} lines/s", flush=True)
-            self.reported = now
+        if now - self.reported < SECONDS_BETWEEN_REPORTS:
+            return
+        left = timedelta(seconds=round((now - self.started) * (1 - done) / done)) if done else None
+        print(_rate(lines, now - self.started) + (f"  {done:>4.0%}  {left} left" if done else ""), flush=True)
+        self.reported = now
+
+    def finish(self, lines: int) -> None:
+        """Print how many lines were read, and how fast."""
+        print(_rate(lines, time.perf_counter() - self.started), flush=True)
+
+
+def _rate(lines: int, seconds: float) -> str:
+    return f"  {lines:>13,} lines read {lines / seconds:>12,.0f} lines/s"
 
 
 def _refuse_wrong_format(spec: Spec, source: LogFile, refused: int, lines: int, first: tuple | None) -> None:
-    """Raises BadInput if most lines were rejected: then it is another log than `spec` describes."""
-    if 2 * refused <= lines:
+    """Raise BadInput if most lines were rejected: then the log is not the one that `spec` describes."""
+    if first is None or 2 * refused <= lines:
         return
     line, reason, text = first
     rest = "".join(

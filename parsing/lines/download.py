@@ -1,4 +1,4 @@
-"""Published files fetched to disk: resumed after a break, verified, and under their name only when whole."""
+"""Published files fetched to disk: resumed after a break, verified, and given their name only when complete."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ import urllib.request as web
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from core.errors import BadInput
 
 TIMEOUT = 30.0  # seconds without a byte, after which a server counts as gone
 PROGRESS_SECONDS = 2.0  # between two lines of progress
-BLOCK_BYTES = 64 << 10  # what a break may cost: the block being read is lost, all before it stay
+BLOCK_BYTES = 64 << 10  # what a break may cost: the block being read is lost, the ones before it stay
 VALIDATORS = ("ETag", "Last-Modified")  # headers by which a server tells that a file has changed
 
 
@@ -32,10 +32,10 @@ class Download:
 
 
 def fetch(download: Download, folder: Path) -> Path:
-    """Path of the whole file in `folder`, named by the last path part of the URL; no request if it is there already.
+    """Return the path of the complete file in `folder`, named by the URL's last part; request nothing if it exists.
 
-    What came before a break stays beside it as NAME.part (with NAME.part.json) and is resumed by the next call.
-    BadInput for an address that is not http(s), no network, a refusal, a break, a full disk or a wrong checksum.
+    What arrived before a break stays beside it as NAME.part (with NAME.part.json) and is resumed by the next call.
+    Raise BadInput for an address that is not http(s), no network, a refusal, a break, a full disk, a wrong checksum.
     """
     path = folder / _file_name(download.url)
     try:
@@ -47,9 +47,9 @@ def fetch(download: Download, folder: Path) -> Path:
         _verify(download, path)
         os.replace(_part(path), path)
         _note(path).unlink(missing_ok=True)
-    except OSError as error:  # of the disk: those of the network became BadInput where they were met
+    except OSError as error:  # of the disk: those of the network have become BadInput already
         raise BadInput(
-            f"{_part(path)} cannot be written ({error.strerror}); make room or mend the permissions, see: "
+            f"{_part(path)} cannot be written ({error.strerror}); make room or fix the permissions, see: "
             f"df -h {folder}; ls -ld {folder}, and the same command goes on from there."
         ) from error
     return path
@@ -76,7 +76,7 @@ def _note(path: Path) -> Path:
 
 
 def _check_size(download: Download, path: Path) -> None:
-    """BadInput if a file at the final place, perhaps put there by hand, is not as long as published."""
+    """Raise BadInput if a file at the final place, perhaps put there by hand, is not as long as published."""
     size = path.stat().st_size
     if download.bytes not in (None, size):
         raise BadInput(f"{path} has {size:,} of {download.bytes:,} bytes; after rm {path} the same command fetches it.")
@@ -98,7 +98,7 @@ def _transfer(download: Download, path: Path) -> None:
 
 
 def _read_note(path: Path) -> dict[str, str | None]:
-    """Address and validators of the remote file that the part is of; empty if nothing readable was noted."""
+    """Return address and validators of the remote file that the part belongs to; empty if no note can be read."""
     try:
         return json.loads(_note(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -106,27 +106,27 @@ def _read_note(path: Path) -> dict[str, str | None]:
 
 
 def _resumable_bytes(download: Download, path: Path, note: dict) -> int:
-    """Length of the part; 0 if nothing (neither a validator nor an MD5) would tell that two files were joined."""
+    """Return the length of the part; 0 if no validator and no MD5 would show that two files were joined."""
     part = _part(path)
     same_file = note.get("url", download.url) == download.url and (download.md5 or _validator(note))
     return part.stat().st_size if same_file and part.is_file() else 0
 
 
 def _validator(note: dict) -> str | None:
-    """What If-Range may carry: a strong ETag, or else the date."""
+    """Return what If-Range may carry: a strong ETag, otherwise the date."""
     etag = note.get("ETag") or "W/"
     return note.get("Last-Modified") if etag.startswith("W/") else etag
 
 
-def _ask(download: Download, path: Path, offset: int, note: dict) -> HTTPResponse | HTTPError:
-    """The answer to a request for the bytes from `offset`: 200 or 206, or 416 if an offset was asked for."""
+def _ask(download: Download, path: Path, offset: int, note: dict) -> HTTPResponse:
+    """Return the answer to a request for the bytes from `offset`: 200 or 206, or 416 if an offset was asked for."""
     headers = {"Range": f"bytes={offset}-"} if offset else {}
     if offset and (validator := _validator(note)):
         headers["If-Range"] = validator
     try:
         response = _opener().open(web.Request(download.url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
-        response = error
+        response = cast(HTTPResponse, error)  # it is read like one
     except (OSError, HTTPException, ValueError) as error:  # ValueError: a host name that DNS cannot carry
         reason = error.reason if isinstance(error, URLError) else error
         raise _unavailable(download, path, "cannot be reached", reason) from error
@@ -138,7 +138,7 @@ def _ask(download: Download, path: Path, offset: int, note: dict) -> HTTPRespons
 
 
 def _opener() -> web.OpenerDirector:
-    """HTTP and HTTPS only: without handlers for file, ftp and data no redirect can lead there."""
+    """Return an opener of HTTP and HTTPS only: without handlers for file, ftp and data no redirect can lead there."""
     opener = web.OpenerDirector()
     connections = (web.ProxyHandler, web.HTTPHandler, web.HTTPSHandler, web.UnknownHandler)
     for handler in (*connections, web.HTTPRedirectHandler, web.HTTPDefaultErrorHandler, web.HTTPErrorProcessor):
@@ -154,15 +154,17 @@ def _unavailable(download: Download, path: Path, problem: str, reason: object) -
     )
 
 
-def _content_range(response: HTTPResponse | HTTPError) -> tuple[int | None, int | None]:
-    """First byte and total size that the header Content-Range gives, None where it does not."""
+def _content_range(response: HTTPResponse) -> tuple[int | None, int | None]:
+    """Return first byte and total size that the header Content-Range gives, None where it does not."""
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
-    first, total = match.groups() if match else (None, "*")
-    return first and int(first), None if total == "*" else int(total)
+    if match is None:
+        return None, None
+    first, total = match.groups()
+    return int(first) if first else None, None if total == "*" else int(total)
 
 
-def _continues(response: HTTPResponse | HTTPError, download: Download, offset: int, note: dict) -> bool:
-    """Whether the answer is about the noted file and goes on at `offset` (206) or says that this is its end (416)."""
+def _continues(response: HTTPResponse, download: Download, offset: int, note: dict) -> bool:
+    """Return whether the answer is about the noted file and continues at `offset` (206) or says it ends there (416)."""
     for name in VALIDATORS:  # servers exist that honor Range but not If-Range
         if note.get(name) and response.headers.get(name, note[name]) != note[name]:
             return False
@@ -173,7 +175,7 @@ def _continues(response: HTTPResponse | HTTPError, download: Download, offset: i
 
 
 def _save(response: HTTPResponse, download: Download, path: Path, offset: int) -> None:
-    """Write the body behind the first `offset` bytes of the part; BadInput if it ends early."""
+    """Write the body after the first `offset` bytes of the part; raise BadInput if it ends early."""
     total = _content_range(response)[1] if offset else None
     if total is None:
         total = download.bytes if response.length is None else offset + response.length
@@ -195,7 +197,7 @@ def _save(response: HTTPResponse, download: Download, path: Path, offset: int) -
 
 
 def _receive(response: HTTPResponse, file: BinaryIO, progress: "_Progress") -> bool:
-    """Append the body to `file`; False if the connection ended or failed before the end of the body."""
+    """Append the body to `file`; return whether it came to its end."""
     while True:
         try:
             block = response.read(BLOCK_BYTES)
@@ -208,7 +210,7 @@ def _receive(response: HTTPResponse, file: BinaryIO, progress: "_Progress") -> b
 
 
 class _Progress:
-    """Bytes of the file on disk, told on stdout in MB (10^6 bytes); the rate is that of this attempt."""
+    """Bytes of the file on disk, printed in MB (10^6 bytes); the rate is that of this attempt."""
 
     def __init__(self, name: str, done: int, total: int | None) -> None:
         self.name, self.done, self.total = name, done, total
@@ -228,7 +230,7 @@ class _Progress:
 
 
 def _verify(download: Download, path: Path) -> None:
-    """BadInput, and the part removed, if it is not the published file; a line with its SHA-256 if nobody can tell."""
+    """Raise BadInput and remove the part if it is not the published file; print its SHA-256 if no MD5 is published."""
     part, problem = _part(path), ""
     size = part.stat().st_size
     if download.md5 is None and download.bytes not in (None, size):

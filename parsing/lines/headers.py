@@ -1,6 +1,6 @@
 """Header formats in Loghub's notation (`<Date> <Time> <Level> <Component>: <Content>`), their fields and their times.
 
-Blank means space here, tab and the other ASCII white space only ever end a field. Between two fields a blank of the
+Blank means space here; a tab or other ASCII white space only ever ends a field. Between two fields a blank of the
 format stands for one or more in the line, since syslog pads days and others pad levels; before <Content> for one.
 """
 
@@ -96,10 +96,11 @@ class Header:
 
 
 def compile_header(format: str) -> Header:
-    """The header of a format, or of 'json' with the fields of `JSON_NAMES`; BadInput where lines cannot be split by it.
+    """Return the header of a format, or of 'json' with the fields of `JSON_NAMES`.
 
     A field beside a blank of the format holds no blank; any other, such as `[<Time>]`, is the shortest match up to
-    the literal after it. `<Content>` is the rest of the line and may be empty.
+    the literal after it. `<Content>` is the rest of the line and may be empty. Raise BadInput for a format that cannot
+    split lines.
     """
     if format == JSON:
         return Header(format, tuple(JSON_NAMES), "")
@@ -132,12 +133,12 @@ def _refuse_bad_format(format: str, literals: list[str], fields: tuple[str, ...]
 
 
 def literal_pattern(literal: str, name: str) -> str:
-    """The regular expression of the literal before the field `name`."""
+    """Return the regular expression of the literal before the field `name`."""
     return re.escape(literal) if name == "Content" else re.escape(literal).replace("\\ ", "\\ +")
 
 
 def _field_pattern(name: str, before: str, after: str) -> str:
-    """A greedy run is faster than a lazy one, and the same where the literal after it has a blank to end it."""
+    # A greedy run is faster than a lazy one, and gives the same if the literal after it has a blank to end it.
     if name == "Content":
         return "(?s:.*)"
     beside_blank = before.endswith(" ") or after.startswith(" ") or (not before and " " in after)
@@ -145,9 +146,9 @@ def _field_pattern(name: str, before: str, after: str) -> str:
 
 
 def split_fields(lines: pl.DataFrame, header: Header, wanted: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Of `lines` (`line, text`): `line`, the wanted fields and Content of those that match, and the others unchanged.
+    """Return `line`, the wanted fields and Content of the lines (`line, text`) that match, and the others unchanged.
 
-    Both in the order of `lines`, fields as text. BadInput for a wanted field that the format does not name.
+    Both keep the order of `lines`; fields are text. Raise BadInput for a wanted field that the format does not name.
     """
     names = tuple(dict.fromkeys((*wanted, "Content")))
     for name in names:
@@ -160,13 +161,13 @@ def split_fields(lines: pl.DataFrame, header: Header, wanted: tuple[str, ...]) -
 
 
 def split_by_pattern(texts: pl.Series, header: Header, names: tuple[str, ...]) -> tuple[pl.DataFrame, pl.Series]:
-    """The named fields of each text by the regular expression, and whether the text matches."""
+    """Return the named fields of each text by the regular expression, and whether the text matches."""
     fields = texts.str.extract_groups(header.pattern).struct.unnest()
     return fields.select(names), fields["Content"].is_not_null()
 
 
 def _split_by_blanks(texts: pl.Series, header: Header, names: tuple[str, ...]) -> tuple[pl.DataFrame, pl.Series]:
-    """What `split_by_pattern` gives, about ten times as fast; the few lines that may have a padded field go its way."""
+    """Return what `split_by_pattern` does, about ten times as fast; only lines that may have a padded field need it."""
     fields, matches = _cut_at_blanks(texts, header, names)
     again = ~matches & texts.str.contains("  ", literal=True)
     if not again.any():
@@ -178,7 +179,7 @@ def _split_by_blanks(texts: pl.Series, header: Header, names: tuple[str, ...]) -
 
 
 def _cut_at_blanks(texts: pl.Series, header: Header, names: tuple[str, ...]) -> tuple[pl.DataFrame, pl.Series]:
-    """The named fields of lines whose fields are one blank apart, and which lines those are."""
+    """Return the named fields of lines whose fields are one blank apart, and which lines those are."""
     suffixes = [literal[:-1] for literal in header.literals[1:]]
     parts = texts.str.splitn(" ", len(header.fields)).struct.unnest()
     parts.columns = list(header.fields)
@@ -215,16 +216,16 @@ def _first_present(record: dict, keys: tuple[str, ...]) -> str:
 
 
 def recipe_fields(recipe: str) -> tuple[str, ...]:
-    """The fields that a time recipe reads; BadInput if it is no recipe."""
+    """Return the fields that a time recipe reads; raise BadInput if it is no recipe."""
     return _read_recipe(recipe)[1]
 
 
 def timestamps(fields: pl.DataFrame, recipe: str) -> pl.Series:
-    """Datetime("us") of each row, null where it cannot be read; with a zone in UTC, without one as written.
+    """Return the Datetime("us") of each row, null where it cannot be read; UTC if it names a zone, else as written.
 
     `recipe` is "epoch:<Field>" (seconds since 1970, integer or decimal) or "<strptime format> of <Field> [<Field> ...]"
     (the fields joined by a blank), where %f after '.' or ',' is a fraction of any length that may be missing, and %z
-    takes 'Z', too. Times without a year get `NO_YEAR`. BadInput for a recipe that is neither.
+    also takes 'Z'. Times without a year get `NO_YEAR`. Raise BadInput for any other recipe.
     """
     format, names = _read_recipe(recipe)
     if not set(names) <= set(fields.columns):
@@ -237,7 +238,7 @@ def timestamps(fields: pl.DataFrame, recipe: str) -> pl.Series:
 
 
 def _read_recipe(recipe: str) -> tuple[str | None, tuple[str, ...]]:
-    """The strptime format (None for epoch seconds) and the fields."""
+    """Return the strptime format (None for epoch seconds) and the fields."""
     kind, _, name = recipe.partition(":")
     if kind == "epoch" and name and " " not in name:
         return None, (name,)
@@ -252,8 +253,8 @@ def _read_recipe(recipe: str) -> tuple[str | None, tuple[str, ...]]:
 
 @cache
 def _reads_own_times(format: str) -> bool:
-    """Whether the day comes back from a time written and read by `format`; Polars reads a wrong format as nulls."""
-    if re.search("(?<![.,])%f", format):  # a count of nanoseconds to Polars, a fraction to everybody else
+    """Return whether a day survives writing and reading by `format`; Polars reads a wrong format as nulls."""
+    if re.search("(?<![.,])%f", format):  # Polars takes it for nanoseconds, everyone else for a fraction
         return False
     written = pl.Series([datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)])
     try:
@@ -275,7 +276,7 @@ def _parse_times(texts: pl.Series, format: str) -> pl.Series:
 
 
 def guess_time(header: Header, sample: pl.DataFrame) -> str | None:
-    """The recipe of the first of `LAYOUTS` that reads `ENOUGH` of the first 100 rows in neighboring fields, or None."""
+    """Return the first recipe of `LAYOUTS` that reads `ENOUGH` of the first 100 rows in neighboring fields, or None."""
     sample = sample.head(100)
     names = [name for name in header.fields[:-1] if name in sample.columns]
     for layout in LAYOUTS if len(sample) else ():
@@ -291,10 +292,10 @@ def guess_time(header: Header, sample: pl.DataFrame) -> str | None:
 
 
 def propose_format(lines: list[str]) -> str | None:
-    """'json' or the one of `PROPOSALS` that reads most of the lines, ties to more fields; None below `ENOUGH`.
+    """Return 'json' or the format of `PROPOSALS` that reads most lines, None below `ENOUGH`; ties go to more fields.
 
-    A line counts if it matches, its time can be read and its fields look like their names (`SHAPES`). Padding of a
-    level or of a day with a second blank is tried, too.
+    A line counts if it matches, its time can be read and its fields look like their names (`SHAPES`). Levels and days
+    padded with a second blank are also tried.
     """
     frame = pl.DataFrame({"text": lines}, schema={"text": pl.String}).with_row_index("line", 1)
     padded = [re.sub("(<Level>|<Month>) ", r"\1  ", format) for format in PROPOSALS]

@@ -1,7 +1,7 @@
-"""Where one machine is not enough: the same blocks, read and masked by Ray Data on a cluster, numbered here.
+"""For logs too large for one machine: the same blocks, read and masked by Ray Data on a cluster, numbered here.
 
-Optional: `pip install -r requirements/ray.txt`. Every worker runs `raw.read_block` on a stretch of the file, which all
-of them must see under the same path; blocks come back in order, so the data folder is the same byte for byte.
+Optional: `pip install -r requirements/ray.txt`. Every worker runs `blocks.read_block` on a stretch of the file, which
+all of them must see under the same path; blocks come back in order, so the data folder is the same byte for byte.
 """
 
 import io
@@ -20,7 +20,7 @@ from parsing.lines.headers import compile_header
 
 
 def read_with_ray(spec: Spec, source: LogFile) -> Iterator[Block]:
-    """The blocks of a plain log in order, each read by a worker of the cluster that Ray finds, or starts here."""
+    """Yield the blocks of a plain log in order, each read by a worker of the cluster that Ray finds or starts here."""
     try:
         import ray
         import ray.data
@@ -32,12 +32,13 @@ def read_with_ray(spec: Spec, source: LogFile) -> Iterator[Block]:
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = [{"path": str(source.path.resolve()), "start": start, "stop": stop} for start, stop in stretches]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(lambda row: read_stretch(row, spec))
-    for row in dataset.iter_rows():
+    for (_, stop), row in zip(stretches, dataset.iter_rows(), strict=True):
+        source.done = stop / stretches[-1][1]
         yield unpack(row, source)
 
 
 def cut(path: Path) -> list[tuple[int, int]]:
-    """Stretches of whole lines of about BLOCK_BYTES, as byte positions; BadInput for what cannot be cut."""
+    """Return stretches of whole lines of about BLOCK_BYTES, as byte positions; raise BadInput if there can be none."""
     if not path.is_file():
         raise BadInput(f"{path} does not exist or is a folder; check the path with: ls {path.parent}")
     if path.suffix in (".gz", ".zst", ".zip", ".tgz"):
@@ -54,7 +55,7 @@ def cut(path: Path) -> list[tuple[int, int]]:
 
 
 def read_stretch(row: dict, spec: Spec) -> dict:
-    """A stretch of the file as one row of bytes and counts; lines are numbered from 1 and put right by `unpack`."""
+    """Return a stretch of the file as one row of bytes and counts, lines numbered from 1; `unpack` renumbers them."""
     with open(row["path"], "rb") as file:
         file.seek(row["start"])
         text = file.read(row["stop"] - row["start"])
@@ -70,7 +71,7 @@ def read_stretch(row: dict, spec: Spec) -> dict:
 
 
 def unpack(row: dict, source: LogFile) -> Block:
-    """The block of a row, its lines numbered on from those before; `source` counts as if it had read them."""
+    """Return the block of a row, lines numbered after the previous ones; `source` counts as if it had read them."""
     moved = pl.col("line") + source.lines
     if row["undecodable"] and source.first_undecodable is None:
         source.first_undecodable = source.lines + row["first_undecodable"]

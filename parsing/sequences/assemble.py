@@ -1,8 +1,9 @@
 """Events to the data folder: grouping, labels, split, mining, and the files of contract 1."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -26,14 +27,15 @@ from parsing.sequences.split import (
     split_sequences,
 )
 from parsing.sequences.store import NO_LABEL, EventStore
-from parsing.templates.drain import match_templates, mine, mine_some, read_templates
+from parsing.templates.drain import match_templates, mine, mine_some
+from parsing.templates.messages import read_templates
 
 BATCH_EVENTS = 1 << 19  # written at a time
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be made of a log: options of the command line, in one place."""
+    """How to make sequences of a log: options of the command line, in one place."""
 
     grouping: Grouping
     split: SplitSettings
@@ -44,8 +46,32 @@ class Plan:
     longest: int | None = None
 
 
+@dataclass(frozen=True)
+class Sequences:
+    """What is written about sequences: their events, labels and splits, and the words behind the numbers of events.
+
+    `keys` are by message number, `session_ids` by session code.
+    """
+
+    store: EventStore
+    groups: Groups
+    labels: np.ndarray
+    splits: pl.Series
+    keys: pa.Array
+    session_ids: list[str]
+
+
+class Batch(NamedTuple):
+    """Consecutive sequences `first:last` and the range `start:stop` of their events."""
+
+    first: int
+    last: int
+    start: int
+    stop: int
+
+
 def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan: Plan) -> tuple[dict, dict]:
-    """Write sequences.parquet and templates.csv; returns the split protocol and the counts of the manifest."""
+    """Write sequences.parquet and templates.csv; return the split protocol and the counts of the manifest."""
     store = raw.store
     if not store.events:
         raise BadInput(
@@ -61,7 +87,8 @@ def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan
     split = split_sequences(values, groups, plan.split, plan.seed)
     templates = find_templates(raw, groups, split.codes, spec, plan)
     keys = raw.messages.keys(templates)
-    write_sequences(folder, store, groups, values, split.names, keys["key"], raw.session_ids)
+    words = pa.array(keys["key"].to_list(), pa.string())
+    write_sequences(folder, Sequences(store, groups, values, split.names, words, raw.session_ids))
     write_templates(folder, keys)
     counts = count(groups, values, split, store.events) | {"templates": keys["key"].n_unique()} | order_counts | dropped
     if "session" in store.names:
@@ -70,7 +97,7 @@ def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan
 
 
 def count(groups: Groups, values: np.ndarray, split: Split, events: int) -> dict[str, int]:
-    """Sizes for the manifest, and how many lines are both learned from and tested on."""
+    """Return sizes for the manifest, and how many lines are both learned from and tested on."""
     return {
         "events": int((groups.stops - groups.starts).sum()),
         "sequences": len(groups),
@@ -81,7 +108,7 @@ def count(groups: Groups, values: np.ndarray, split: Split, events: int) -> dict
 
 
 def drop_faults(groups: Groups, plan: Plan) -> tuple[Groups, dict[str, int]]:
-    """Without the windows that published code drops, and how many those are; nothing is dropped by default."""
+    """Return the groups without the windows that published code drops, and their number; by default none is dropped."""
     sizes = groups.stops - groups.starts
     short = sizes < plan.shortest
     long = sizes > plan.longest if plan.longest else np.zeros(len(sizes), bool)
@@ -94,7 +121,7 @@ def drop_faults(groups: Groups, plan: Plan) -> tuple[Groups, dict[str, int]]:
 
 
 def sequence_labels(store: EventStore, groups: Groups, raw: RawLog, labels: LogFile | None) -> np.ndarray:
-    """1 = anomaly, 0 = normal, NO_LABEL = unknown; of a window that of its worst line."""
+    """Return 1 (anomaly), 0 (normal) or NO_LABEL for each sequence; a window has the label of its worst line."""
     if labels:
         ids = [raw.session_ids[code] for code in store.read("session")[groups.starts]]
         return session_labels(ids, store.read("line")[groups.starts], labels)
@@ -104,27 +131,27 @@ def sequence_labels(store: EventStore, groups: Groups, raw: RawLog, labels: LogF
 
 
 def window_labels(store: EventStore, groups: Groups) -> np.ndarray:
-    """The label of the worst line of each window."""
+    """Return the label of the worst line of each window."""
     values = np.empty(len(groups), np.int8)
     for first, last, start, stop in batches(groups):
-        own, part = store.read("label", start, stop), slice(first, last)
+        lines, part = store.read("label", start, stop), slice(first, last)
         bounds = zip(groups.starts[part] - start, groups.stops[part] - start, strict=True)
-        values[part] = [own[begin:end].max() for begin, end in bounds]
+        values[part] = [lines[begin:end].max() for begin, end in bounds]
     return values
 
 
-def batches(groups: Groups) -> Iterator[tuple[int, int, int, int]]:
-    """Consecutive sequences `first:last` of about half a million events, and the range `start:stop` of those events."""
+def batches(groups: Groups) -> Iterator[Batch]:
+    """Yield consecutive sequences of about half a million events."""
     first = 0
     while first < len(groups):
         last = int(np.searchsorted(groups.stops, groups.starts[first] + BATCH_EVENTS, side="right"))
         last = max(last, first + 1)
-        yield first, last, int(groups.starts[first]), int(groups.stops[last - 1])
+        yield Batch(first, last, int(groups.starts[first]), int(groups.stops[last - 1]))
         first = last
 
 
-def find_templates(raw: RawLog, groups: Groups, codes: np.ndarray, spec: Spec, plan: Plan) -> list[str | None]:
-    """The template of each distinct message, as `--mine` and `--templates` ask; None if it matches none."""
+def find_templates(raw: RawLog, groups: Groups, codes: np.ndarray, spec: Spec, plan: Plan) -> Sequence[str | None]:
+    """Return the template of each distinct message, as `--mine` and `--templates` ask; None if it matches none."""
     messages = list(raw.messages.numbers)
     if plan.templates:
         return match_templates(messages, read_templates(plan.templates), spec.drain)
@@ -133,71 +160,56 @@ def find_templates(raw: RawLog, groups: Groups, codes: np.ndarray, spec: Spec, p
     learned = np.zeros(len(messages), bool)
     chosen = np.flatnonzero((codes == TRAIN) | (codes == VALIDATION))
     for first, last, start, stop in batches(groups):
-        own = raw.store.read("message", start, stop)
+        numbers = raw.store.read("message", start, stop)
         for sequence in chosen[(chosen >= first) & (chosen < last)]:
-            learned[own[groups.starts[sequence] - start : groups.stops[sequence] - start]] = True
+            learned[numbers[groups.starts[sequence] - start : groups.stops[sequence] - start]] = True
     return mine_some(messages, learned, spec.drain)
 
 
-def write_sequences(
-    folder: Path,
-    store: EventStore,
-    groups: Groups,
-    values: np.ndarray,
-    names: pl.Series,
-    keys: pl.Series,
-    session_ids: list[str],
-) -> None:
-    """Write sequences.parquet, about half a million events at a time; `keys` are the words of the message numbers."""
-    words = pa.array(keys.to_list(), pa.string())
+def write_sequences(folder: Path, sequences: Sequences) -> None:
+    """Write sequences.parquet, about half a million events at a time."""
     with sequences_file(folder) as file:
-        for first, last, start, stop in batches(groups):
-            part = slice(first, last)
-            sizes = groups.stops[part] - groups.starts[part]
-            offsets = np.concatenate([[0], np.cumsum(sizes)])
-            inside = np.repeat(groups.starts[part] - start - offsets[:-1], sizes) + np.arange(offsets[-1])
-            columns = {name: store.read(name, start, stop)[inside] for name in store.names}
-            ids = _sequence_ids(session_ids, columns, offsets, first)
-            file.write_batch(_record(ids, columns, offsets, words, values[part], names[part]))
+        for batch in batches(sequences.groups):
+            file.write_batch(_record(sequences, batch))
 
 
-def _record(
-    ids: pa.Array,
-    columns: dict[str, np.ndarray],
-    offsets: np.ndarray,
-    words: pa.Array,
-    values: np.ndarray,
-    names: pl.Series,
-) -> pa.RecordBatch:
-    """Arrow rows of contract 1; `columns` are flat, sequence i owns `offsets[i]:offsets[i + 1]` of them."""
+def _record(sequences: Sequences, batch: Batch) -> pa.RecordBatch:
+    """Return the sequences of a batch as Arrow rows of contract 1."""
+    part, store = slice(batch.first, batch.last), sequences.store
+    starts = sequences.groups.starts[part]
+    sizes = sequences.groups.stops[part] - starts
+    offsets = np.concatenate([[0], np.cumsum(sizes)])  # sequence i owns offsets[i]:offsets[i + 1] of the flat columns
+    inside = np.repeat(starts - batch.start - offsets[:-1], sizes) + np.arange(offsets[-1])
+    columns = {name: store.read(name, batch.start, batch.stop)[inside] for name in store.names}
+    labels = sequences.labels[part]
 
     def lists(flat: pa.Array) -> pa.Array:
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
 
-    labels = pa.nulls(len(ids), pa.list_(pa.int8()))
+    event_labels = pa.nulls(len(sizes), pa.list_(pa.int8()))
     if "label" in columns:
-        labels = lists(pa.array(columns["label"], mask=columns["label"] == NO_LABEL))
+        event_labels = lists(pa.array(columns["label"], mask=columns["label"] == NO_LABEL))
     rows = [
-        ids,
-        lists(words.take(pa.array(columns["message"]))),
+        _sequence_ids(sequences.session_ids, columns, offsets, batch.first),
+        lists(sequences.keys.take(pa.array(columns["message"]))),
         lists(pa.array(columns["line"])),
-        labels,
-        pa.array(values, pa.int8(), mask=values == NO_LABEL),
-        pa.array(names.to_list(), pa.string()),
+        event_labels,
+        pa.array(labels, pa.int8(), mask=labels == NO_LABEL),
+        pa.array(sequences.splits[part].to_list(), pa.string()),
         *_first_and_last(columns.get("time"), offsets),
     ]
     return pa.record_batch(rows, schema=ARROW_SCHEMA)
 
 
 def _sequence_ids(session_ids: list[str], columns: dict[str, np.ndarray], offsets: np.ndarray, first: int) -> pa.Array:
-    """The session id, or `window <number>`: two overlapping windows may hold the same lines, ids never repeat."""
+    """Return the session ids, or `window <number>`: overlapping windows may hold the same lines, ids never repeat."""
     if "session" in columns:
         return pa.array([session_ids[code] for code in columns["session"][offsets[:-1]]], pa.string())
     return pa.array([f"window {number}" for number in range(first + 1, first + len(offsets))], pa.string())
 
 
 def _first_and_last(times: np.ndarray | None, offsets: np.ndarray) -> tuple[pa.Array, pa.Array]:
-    """The earliest and latest time of each sequence; null where events have none."""
+    """Return the earliest and latest time of each sequence; null where events have none."""
     kind, begins = pa.timestamp("us"), offsets[:-1]
     if times is None:
         return pa.nulls(len(begins), kind), pa.nulls(len(begins), kind)
@@ -205,7 +217,7 @@ def _first_and_last(times: np.ndarray | None, offsets: np.ndarray) -> tuple[pa.A
 
 
 def write_templates(folder: Path, keys: pl.DataFrame) -> None:
-    """templates.csv: `key, template, count, first_line, example`, by first line; the example is a line as it was."""
+    """Write templates.csv (`key, template, count, first_line, example`) by first line; the example is a raw message."""
     table = (
         keys.sort("first_line")
         .group_by("key", "template", maintain_order=True)

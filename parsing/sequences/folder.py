@@ -5,8 +5,7 @@ import errno
 import hashlib
 import json
 import platform
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import BadInput
-from parsing.lines.files import sha256
+from core.files import replace, sha256
 
 ARROW_SCHEMA = pa.schema(
     {
@@ -33,7 +32,7 @@ ARROW_SCHEMA = pa.schema(
 
 
 def refuse_overlap(out: Path, sources: list[Path]) -> None:
-    """Raises BadInput if replacing `out` would take a source with it, or if `out` lies inside another data folder."""
+    """Raise BadInput if replacing `out` would remove a source, or if `out` lies inside another data folder."""
     place = out.resolve()
     for source in sources:
         if place in source.resolve().parents:
@@ -45,34 +44,24 @@ def refuse_overlap(out: Path, sources: list[Path]) -> None:
 
 @contextmanager
 def replaced_folder(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place when the block ends well; on an error `out` stays as it was."""
-    new, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
-    if old.exists() and not out.exists():  # killed between the two renames below
-        old.rename(out)
+    """Yield a new folder that replaces `out` when the block ends well; on an error `out` stays as it was."""
     if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} exists and is not a data folder; choose another place with --out.")
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
     try:
-        new.mkdir(parents=True)
-        yield new
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
+        with replace(out) as new:
+            new.mkdir(parents=True)
+            yield new
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BadInput(
                 f"The disk is full; {out} is as it was. Free some space, or choose another disk with --out."
             ) from error
         raise
-    finally:
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager
 def sequences_file(folder: Path) -> Iterator[pq.ParquetWriter]:
-    """`sequences.parquet`, to be written a batch of sequences at a time."""
+    """Yield `sequences.parquet`, to be written a batch of sequences at a time."""
     with pq.ParquetWriter(folder / "sequences.parquet", ARROW_SCHEMA, compression="zstd") as writer:
         yield writer
 
@@ -90,18 +79,18 @@ class CsvFile:
             self._write("a", frame.iter_rows())
             self.rows += len(frame)
 
-    def _write(self, mode: str, rows) -> None:
+    def _write(self, mode: str, rows: Iterable) -> None:
         with self.path.open(mode, encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def describe_sources(sources: list[Path]) -> list[dict]:
-    """Name, size and SHA-256 of each source file, for the manifest."""
+    """Return name, size and SHA-256 of each source file, for the manifest."""
     return [{"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in sources]
 
 
 def write_manifest(folder: Path, name: str, about: dict, sources: list[dict], counts: dict[str, int]) -> dict:
-    """The last file of a folder; returns its content. `sources` are those of `describe_sources`.
+    """Write the last file of a folder and return its content; `sources` are those of `describe_sources`.
 
     Nothing in it depends on the clock, so the same source, options and versions give the same bytes.
     """
@@ -119,7 +108,7 @@ def write_manifest(folder: Path, name: str, about: dict, sources: list[dict], co
 
 
 def _data_hash(folder: Path) -> str:
-    """16 hex digits over what a method reads; runs and decisions carry it and are refused on other data."""
+    """Return 16 hex digits over what a method reads; runs and decisions carry it and are refused on other data."""
     digest = hashlib.sha256()
     for name in ("sequences.parquet", "templates.csv"):
         with (folder / name).open("rb") as file:

@@ -43,12 +43,12 @@ class Groups:
         return len(self.starts)
 
     def overlap(self) -> bool:
-        """Whether some event is in two sequences."""
+        """Return whether some event is in two sequences."""
         return bool((self.starts[1:] < self.stops[:-1]).any())
 
 
 def group(store: EventStore, grouping: Grouping) -> Groups:
-    """The sequences of a log, in the order of their first events; the store is put in their order."""
+    """Return the sequences of a log, in the order of their first events, and put the store in their order."""
     if grouping.kind == "session":
         return by_session(store)
     if grouping.kind == "lines":
@@ -57,7 +57,7 @@ def group(store: EventStore, grouping: Grouping) -> Groups:
 
 
 def by_session(store: EventStore) -> Groups:
-    """Session codes are given in the order of first appearance, so sorting by code keeps that order."""
+    """Return the sessions, and sort the store by them; their codes follow the order of first appearance."""
     sessions = store.read("session")
     stops = np.cumsum(np.bincount(sessions))
     store.reorder(np.argsort(sessions, kind="stable"))
@@ -65,13 +65,13 @@ def by_session(store: EventStore) -> Groups:
 
 
 def by_lines(events: int, size: int, step: int) -> Groups:
-    """Windows of `size` events every `step`; those that would only repeat the end of the one before are left out."""
+    """Return windows of `size` events every `step`, without those that only repeat the end of the one before."""
     starts = np.arange(0, max(events - (size - step), 1), step)
     return Groups(starts, np.minimum(starts + size, events))
 
 
 def by_seconds(store: EventStore, size: float, step: float) -> Groups:
-    """Windows from the first event on; the store is in time order."""
+    """Return windows from the first event on; the store is in time order."""
     micro_step, micro_size = round(step * 1e6), round(size * 1e6)
     begin = int(store.read("time", 0, 1)[0])
     windows = np.unique(np.concatenate([np.unique((times - begin) // micro_step) for times in _chunks(store)]))
@@ -85,7 +85,7 @@ def by_seconds(store: EventStore, size: float, step: float) -> Groups:
 
 
 def sort_by_time(store: EventStore) -> dict[str, int]:
-    """Put the events in time order, lines of equal time in file order; returns how many went back in time."""
+    """Put the events in time order, lines of equal time in file order; return how many went back in time."""
     backwards, before = 0, np.iinfo(np.int64).min
     for times in _chunks(store):
         backwards += int((np.diff(times) < 0).sum()) + int(times[0] < before)
@@ -96,13 +96,13 @@ def sort_by_time(store: EventStore) -> dict[str, int]:
 
 
 def _chunks(store: EventStore) -> Iterator[np.ndarray]:
-    """The times, a million at once: memory must not grow with the log."""
+    """Yield the times, a million at once: memory must not grow with the log."""
     for start in range(0, store.events, CHUNK):
         yield store.read("time", start, min(start + CHUNK, store.events))
 
 
 def _positions(store: EventStore, edges: np.ndarray) -> np.ndarray:
-    """For each of the sorted `edges` the number of events before it."""
+    """Return for each of the sorted `edges` the number of events before it."""
     positions, placed, start = np.full(len(edges), store.events), 0, 0
     for times in _chunks(store):
         upto = np.searchsorted(edges, times[-1], side="right")

@@ -8,7 +8,10 @@ from parsing.lines.files import LogFile
 
 
 def session_labels(ids: list[str], first_lines: np.ndarray, source: LogFile) -> np.ndarray:
-    """1 = anomaly or 0 = normal for each session id, from a BlockId,Label file; raises BadInput if one has no label."""
+    """Return 1 (anomaly) or 0 (normal) for each session id, from a BlockId,Label file.
+
+    Raise BadInput for an id without a label.
+    """
     path, table = source.path, _read_labels(source)
     known = dict(table.iter_rows())
     missing = [place for place, name in enumerate(ids) if name not in known]
@@ -22,7 +25,7 @@ def session_labels(ids: list[str], first_lines: np.ndarray, source: LogFile) -> 
 
 
 def _read_labels(source: LogFile) -> pl.DataFrame:
-    """`sequence_id, label: int8`."""
+    """Return `sequence_id, label: int8`."""
     path = source.path
     text = "\n".join(line for block in source.blocks() for line in block["text"])
     if source.undecodable:
@@ -39,5 +42,5 @@ def _read_labels(source: LogFile) -> pl.DataFrame:
         raise BadInput(f"{path} line {line:,}: the label is {value!r}; it must be Normal or Anomaly.")
     twice = table.filter(pl.col("BlockId").is_duplicated())
     if len(twice):
-        raise BadInput(f"{path} labels {twice['BlockId'][0]} more than once; keep one line a block.")
+        raise BadInput(f"{path} labels {twice['BlockId'][0]} more than once; keep one line per block.")
     return table.select(sequence_id="BlockId", label=(pl.col("Label") == "Anomaly").cast(pl.Int8))

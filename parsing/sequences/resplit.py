@@ -1,4 +1,4 @@
-"""An existing data folder with another random split: the same sequences, other ones to train, validate and test on."""
+"""An existing data folder with another random split: the same sequences, used differently."""
 
 import json
 import shutil
@@ -12,18 +12,13 @@ from parsing.sequences.split import NAMES, SplitSettings, split_sequences
 
 
 def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], dict[str, int]]:
-    """Write the files of `source` into `folder` split by `seed`; returns what the manifest says of them.
+    """Write the files of `source` into `folder`, split by `seed`; return what the manifest says about them.
 
-    These are its head (name, spec, split, grouping), its sources and its counts. Raises BadInput if `source` is no
+    These are its head (title, spec, split, grouping), its sources and its counts. Raise BadInput if `source` is no
     data folder, or is split by time, where a seed changes nothing.
     """
-    path = source / "manifest.json"
-    if not path.is_file():
-        raise BadInput(f"{source} is no data folder; make it first with parse_logs.py, then split it anew.")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest = _manifest_of(source)
     old = manifest["split"]
-    if not old["rule"].startswith("normals shuffled"):
-        raise BadInput(f"{source} is split by time, so a seed changes nothing in it; use it as it is.")
     sequences = pl.read_parquet(source / "sequences.parquet")
     settings = SplitSettings("random", old["asked_normals"], validation_share=old["validation_share"])
     split = split_sequences(sequences["label"].fill_null(-1).to_numpy(), None, settings, seed)
@@ -42,8 +37,18 @@ def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], di
     )
 
 
+def _manifest_of(source: Path) -> dict:
+    path = source / "manifest.json"
+    if not path.is_file():
+        raise BadInput(f"{source} is no data folder; make it first with parse_logs.py, then split it again.")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    if not manifest["split"]["rule"].startswith("normals shuffled"):
+        raise BadInput(f"{source} is split by time, so a seed changes nothing in it; use it as it is.")
+    return manifest
+
+
 def shared_lines(sequences: pl.DataFrame, split: pl.Series) -> int:
-    """How many lines are in a test sequence and in a training or validation sequence, too."""
+    """Return how many lines are both in a test sequence and in a training or validation sequence."""
     lines = sequences.select(split, line="lines").drop_nulls("line").explode("line")
     test = lines.filter(pl.col("split") == "test")["line"].unique()
     learned = lines.filter(pl.col("split").is_in(["train", "validation"]))["line"].unique()

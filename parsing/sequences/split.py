@@ -28,7 +28,7 @@ class SplitSettings:
 
 @dataclass(frozen=True)
 class Split:
-    """The split of every sequence, in order, and what a person must know of how it came about."""
+    """The split of every sequence, in order, and what a person must know about how it was made."""
 
     codes: np.ndarray
     protocol: dict
@@ -40,7 +40,7 @@ class Split:
 
 
 def split_sequences(labels: np.ndarray, groups: Groups | None, settings: SplitSettings, seed: int) -> Split:
-    """The split of sequences with `labels` (1 = anomaly; anything else counts as normal)."""
+    """Return the split of sequences with `labels` (1 = anomaly; anything else counts as normal)."""
     notes: list[str] = []
     if settings.kind == "chronological":
         codes = _chronological(labels, groups, settings)
@@ -49,20 +49,20 @@ def split_sequences(labels: np.ndarray, groups: Groups | None, settings: SplitSe
             "validate; the later sequences test; anomalies before that, and windows that share lines, are unused"
         )
     else:
-        codes = _random(labels, settings, seed, notes)
+        codes, notes = _random(labels, settings, seed)
         rule = "normals shuffled: first ones train, the last of those validate; the rest and all anomalies test"
-    sizes = {name: int((codes == code).sum()) for code, name in enumerate(NAMES)}
-    if not sizes["train"] or not sizes["validation"]:
+    train, validation = int((codes == TRAIN).sum()), int((codes == VALIDATION).sum())
+    if not train or not validation:
         raise BadInput(
-            f"{int((labels != 1).sum()):,} normal sequences leave {sizes['train']:,} to train on and "
-            f"{sizes['validation']:,} to validate on; give a longer log, or another size with --train-normals."
+            f"{int((labels != 1).sum()):,} normal sequences leave {train:,} to train on and {validation:,} to validate "
+            "on; give a longer log, or another size with --train-normals."
         )
     if not ((labels == 1) & (codes == TEST)).any():
         notes.append("No test sequence is labeled anomalous: there will be false alarms and a ranking, but no F1.")
     protocol = {
         "rule": rule,
         "asked_normals": settings.train_normals,
-        "used_normals": sizes["train"] + sizes["validation"],
+        "used_normals": train + validation,
         "validation_share": settings.validation_share,
         "notes": notes,
         "seed": seed,
@@ -70,14 +70,17 @@ def split_sequences(labels: np.ndarray, groups: Groups | None, settings: SplitSe
     return Split(codes, protocol)
 
 
-def _random(labels: np.ndarray, settings: SplitSettings, seed: int, notes: list[str]) -> np.ndarray:
-    """With no more normals than asked for, half of them are taken, so that the test keeps normals too."""
-    normals = np.flatnonzero(labels != 1)
-    wanted = settings.train_normals
-    if len(normals) <= wanted:
+def _random(labels: np.ndarray, settings: SplitSettings, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Return the codes and notes of a random split.
+
+    With no more normals than asked for, half of them are taken, so that the test keeps normals, too.
+    """
+    normals, notes = np.flatnonzero(labels != 1), []
+    wanted = asked = len(normals) if settings.train_normals is None else settings.train_normals
+    if len(normals) <= asked:
         wanted = len(normals) // 2
         notes.append(
-            f"{settings.train_normals:,} normal sequences were asked for, but there are {len(normals):,}: "
+            f"{asked:,} normal sequences were asked for, but there are {len(normals):,}: "
             f"half of them, {wanted:,}, are used to train and validate."
         )
     codes = np.full(len(labels), TEST, np.int8)
@@ -85,11 +88,14 @@ def _random(labels: np.ndarray, settings: SplitSettings, seed: int, notes: list[
     validation = round(wanted * settings.validation_share)
     codes[chosen[: wanted - validation]] = TRAIN
     codes[chosen[wanted - validation :]] = VALIDATION
-    return codes
+    return codes, notes
 
 
 def _chronological(labels: np.ndarray, groups: Groups | None, settings: SplitSettings) -> np.ndarray:
-    """Training strictly before validation strictly before test; a window that shares a line across is unused."""
+    """Return codes with training strictly before validation strictly before test.
+
+    A window that shares a line with an earlier part is unused.
+    """
     cut = int(len(labels) * settings.train_share)
     pool = np.flatnonzero(labels[:cut] != 1)[: settings.train_normals]
     codes = np.full(len(labels), UNUSED, np.int8)
@@ -105,7 +111,7 @@ def _chronological(labels: np.ndarray, groups: Groups | None, settings: SplitSet
 
 
 def shared_events(groups: Groups, codes: np.ndarray, events: int) -> int:
-    """How many events are in a test window and in a training or validation window, too."""
+    """Return how many events are both in a test window and in a training or validation window."""
     if not groups.overlap():
         return 0
     test, learned = (_covered(groups, chosen, events) for chosen in _tested_and_learned(codes))
@@ -113,7 +119,10 @@ def shared_events(groups: Groups, codes: np.ndarray, events: int) -> int:
 
 
 def shared_lines(groups: Groups, codes: np.ndarray, lines: np.ndarray) -> int:
-    """How many lines name a test session and a training or validation session; `lines` are those of the events."""
+    """Return how many lines name both a test session and a training or validation session.
+
+    `lines` are those of the events.
+    """
     seen = []
     for chosen in _tested_and_learned(codes):
         marked = np.zeros(lines.max() + 1, bool)
@@ -127,7 +136,7 @@ def _tested_and_learned(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _covered(groups: Groups, chosen: np.ndarray, events: int) -> np.ndarray:
-    """Whether each event is in one of the chosen sequences."""
+    """Return whether each event is in one of the chosen sequences."""
     changes = np.zeros(events + 1, np.int32)
     np.add.at(changes, groups.starts[chosen], 1)
     np.add.at(changes, groups.stops[chosen], -1)

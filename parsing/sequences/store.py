@@ -26,7 +26,7 @@ class EventStore:
         self.events += len(frame)
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Events `start` to `stop` of a column."""
+        """Return the events `start` to `stop` of a column."""
         kind = np.dtype(COLUMNS[name])
         count = (self.events if stop is None else stop) - start
         if not count:
@@ -43,6 +43,6 @@ class EventStore:
             self.write(name, self.read(name)[order])
 
     def _save(self, name: str, values: np.ndarray, mode: str) -> None:
-        """Not by ndarray.tofile, which on a full disk loses small arrays unsaid and hides the reason for large ones."""
+        # Not ndarray.tofile, which on a full disk silently loses small arrays and hides the reason for large ones.
         with (self.folder / name).open(mode) as file:
             file.write(np.ascontiguousarray(values, COLUMNS[name]))

@@ -100,7 +100,7 @@ def test_missing_label_file(files, capsys, tmp_path):
     ("options", "expected"),
     [
         (["bgl2"], "There is no data set 'bgl2'"),
-        (["hdfs", "--log", "x.log"], "hdfs needs its labels, too"),
+        (["hdfs", "--log", "x.log"], "hdfs also needs its labels"),
         (["mine", "--keys", "a", "b", "c"], "--keys takes one or two files"),
         (["mine", "--keys", "nowhere.txt"], "nowhere.txt does not exist"),
         (["sample", "--train-normals", "1"], "--train-normals of at least 2"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import parse_logs
 from core.errors import BadInput
-from parsing.lines import files
+from parsing.lines import blocks, files
 from parsing.lines.files import LogFile
 from parsing.sequences import folder
 from parsing.sequences.store import EventStore
@@ -203,6 +203,52 @@ def test_reading_stops_after_the_last_wanted_line(tmp_path, monkeypatch, name):
     assert len(rows(source, 1, 10)) == 10
     assert len(decoded) == 1
     assert source.lines == 10
+
+
+@pytest.mark.parametrize("name", PACKERS)
+def test_the_share_that_was_read_only_grows(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(files, "BLOCK_BYTES", 10_000)
+    source, done = LogFile(packed(tmp_path, name)), []
+    for _ in source.blocks():
+        done.append(source.done)
+    assert len(done) > 3 and done == sorted(done)
+    assert done[0] > 0 and 0.9 < done[-1] <= 1
+
+
+def test_the_share_of_a_range_is_that_of_its_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "BLOCK_BYTES", 1_000)
+    source = LogFile(packed(tmp_path, "a.log"))
+    done = [source.done for _ in source.blocks(1, 200)]
+    assert done == sorted(done) and done[0] < 0.5 and done[-1] == 1
+
+
+def test_the_head_of_a_log_is_its_first_lines_and_the_file_is_closed(tmp_path):
+    source = LogFile(packed(tmp_path, "a.log.gz"))
+    assert source.head(3)["text"].to_list() == CONTENT.decode().splitlines()[:3]
+    source.path.unlink()
+
+
+def test_progress_has_percent_and_time_left_where_the_size_is_known(monkeypatch, capsys):
+    monkeypatch.setattr(blocks, "SECONDS_BETWEEN_REPORTS", 0.0)
+    meter = blocks.Meter()
+    meter.started -= 100
+    meter.report(1_000, 0.25)
+    meter.report(2_000, 0.0)
+    meter.finish(3_000)
+    known, unknown, last = capsys.readouterr().out.splitlines()
+    assert known.split("lines/s")[1].split() == ["25%", "0:05:00", "left"]
+    assert "2,000 lines read" in unknown and unknown.endswith("lines/s")
+    assert "3,000 lines read" in last and last.endswith("lines/s")
+
+
+def test_progress_is_printed_every_two_seconds_and_not_more(capsys):
+    meter = blocks.Meter()
+    meter.report(1_000, 0.25)
+    assert capsys.readouterr().out == ""
+    meter.reported -= 2.0
+    meter.report(2_000, 0.5)
+    meter.report(3_000, 0.75)
+    assert capsys.readouterr().out.count("lines read") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What `parse_logs.py check` prints about a log, and the YAML description of a log of one's own."""
+"""What `parse_logs.py check` prints about a log, and the YAML description of your own log."""
 
 import gzip
 import re
@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput
-from parsing.datasets import Mask
 from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header, split_fields
+from parsing.options import job_of, read_options
 from parsing.own_log import check, load_own_spec, mismatch
+from parsing.templates.masks import Mask
 
 FORMAT = "<Date> <Time> <Level> <Component>: <Content>"
 GOOD = [f"2024-01-02 03:04:{second:02} INFO web: user {second} asks for req-{second % 2}" for second in range(10)]
@@ -222,8 +223,8 @@ def test_a_format_alone_is_enough(tmp_path):
         ("format: json\nwindow: 0s", "line 2: window cannot be '0s'"),
         ("format: json\nwindow_lines: true", "line 2: window_lines cannot be True; it must be a whole number above 0"),
         ("format: json\nwindow_lines: -3", "line 2: window_lines cannot be -3"),
-        ("format: json\nstep: 5s", "line 2: step is of use with window alone"),
-        ("format: json\nstep_lines: 5", "line 2: step_lines is of use with window_lines alone"),
+        ("format: json\nstep: 5s", "line 2: step is of use only with window"),
+        ("format: json\nstep_lines: 5", "line 2: step_lines is of use only with window_lines"),
         ("format: json\nwindow: 5s\nwindow_lines: 5", "line 3: window_lines and window are two ways to cut a log"),
         ("format: json\nmasks: number", "line 2: masks cannot be 'number'; it must be a list of name, pattern"),
         ("format: json\nmasks:\n- {name: a}", "line 2: masks cannot be"),
@@ -243,6 +244,25 @@ def test_a_description_of_no_use_is_refused_with_line_key_and_what_is_allowed(te
         described(tmp_path, text)
     assert str(error.value).startswith(str(tmp_path / "my.yaml"))
     assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "log", "window"),
+    [
+        (["{folder}/my.yaml", "--log", "{folder}/a.log"], "a.log", "60s"),
+        (["{folder}/my.yaml", "--log", "{folder}/a.log", "--window", "5m"], "a.log", "5m"),
+        (["{folder}/a.log", "--format", "<Date> <Time> <Content>", "--window", "5m"], "a.log", "5m"),
+    ],
+)
+def test_a_job_completes_the_options_and_leaves_those_it_got(tmp_path, words, log, window):
+    (tmp_path / "a.log").write_text("2024-03-04 06:00:00 started\n")
+    (tmp_path / "my.yaml").write_text("format: <Date> <Time> <Content>\nwindow: 60s\n")
+    options = read_options("", [word.format(folder=tmp_path) for word in words])
+    before = dict(vars(options))
+    job = job_of(options)
+    assert vars(options) == before
+    assert (job.options.log, job.options.window) == (tmp_path / log, window)
+    assert job.options.out == Path("data") / Path(words[0]).name.split(".")[0]
 
 
 def test_an_unreadable_description_is_refused(tmp_path):

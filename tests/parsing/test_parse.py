@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +15,17 @@ from hypothesis import strategies as st
 
 import parse_logs
 from core.errors import BadInput
-from parsing.datasets import HDFS, DrainSettings
+from parsing.datasets import HDFS
 from parsing.lines import files
 from parsing.lines.blocks import read_block
 from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header, split_fields
 from parsing.sequences.split import SplitSettings, split_sequences
-from parsing.templates.drain import MessageTable, distinct_messages, masked, mine, new_drain, template_key
+from parsing.templates.drain import DrainSettings, mine, new_drain
+from parsing.templates.masks import distinct_messages, masked
+from parsing.templates.messages import MessageTable, template_key
 
+ROOT = Path(__file__).resolve().parents[2]
 FILES = ("sequences.parquet", "templates.csv", "rejected.csv", "manifest.json")
 
 
@@ -259,9 +264,19 @@ def test_what_a_killed_run_left_is_cleared_and_the_old_folder_comes_back(small_l
     out = tmp_path / "d"
     parse("hdfs", "--log", log, "--labels", labels, "--out", out)
     kept = (out / "sequences.parquet").read_bytes()
-    out.rename(tmp_path / ".d.old")
-    (tmp_path / ".d.new").mkdir()
-    (tmp_path / ".d.new" / "sequences.parquet").write_bytes(b"half")
+    killed = f"""
+import os, sys
+from pathlib import Path
+from parsing.sequences.folder import replaced_folder
+if sys.argv[1] == "between":
+    Path.rename = lambda path, target, rename=Path.rename: rename(path, target) and os._exit(9)
+with replaced_folder(Path({str(out)!r})) as new:
+    (new / "sequences.parquet").write_bytes(b"half")
+    sys.argv[1] == "between" or os._exit(9)
+"""
+    for moment in ("inside", "between"):
+        assert subprocess.run([sys.executable, "-c", killed, moment], cwd=ROOT).returncode == 9
+    assert not out.exists() and len(list(tmp_path.iterdir())) == 2
     assert parse("hdfs", "--log", tmp_path / "gone.log", "--labels", labels, "--out", out) == 2
     assert (out / "sequences.parquet").read_bytes() == kept
     assert [path.name for path in tmp_path.iterdir()] == ["d"]

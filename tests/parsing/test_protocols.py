@@ -13,7 +13,7 @@ import parse_logs
 from core.errors import BadInput
 from parsing.sequences.group import Groups, by_lines
 from parsing.sequences.split import TEST, TRAIN, UNUSED, VALIDATION, SplitSettings, shared_events, split_sequences
-from parsing.templates.drain import UNMATCHED
+from parsing.templates.messages import UNMATCHED
 
 BEGIN = 1_117_838_570
 
