@@ -1,0 +1,1 @@
+"""What `make` calls, each as `python -m commands.<name>`; --help says what each takes."""

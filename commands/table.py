@@ -12,35 +12,35 @@ from pathlib import Path
 
 import polars as pl
 
-from core.errors import EXIT_CODE, BadInput
+from commands.options import said_in_a_sentence
+from core.errors import BadInput
 from evaluation import ledger
 from evaluation.report import markdown
-from utils import LEDGER
-
-RESULTS = Path("results")
+from runs.folder import LEDGER, REFERENCE, RESULTS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Rebuild the tables; returns the exit code."""
+    """Rebuild the tables; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--promote", metavar="DATA", help="take the rows of this data set over from results/runs.csv")
     options = parser.parse_args(arguments)
-    try:
-        if options.promote:
-            promote(options.promote)
-    except BadInput as error:
-        print(f"commands.table: {error}", file=sys.stderr)
-        return EXIT_CODE
+    return said_in_a_sentence(lambda: rebuild(options.promote))
+
+
+def rebuild(promoted: str | None) -> int:
+    """Take the rows of `promoted`, if any, over into the reference ledger, and make the tables from it."""
+    if promoted:
+        promote(promoted)
     markdown.write_tables(Path("README.md"), RESULTS)
     return 0
 
 
 def promote(data: str) -> None:
-    """Take the rows of a data set over into the reference ledger; raises BadInput if there are none."""
+    """Take the rows of a data set over into the reference ledger; raise BadInput if there are none."""
     rows = ledger.read(LEDGER).filter(pl.col("data") == data)
     if rows.is_empty():
         raise BadInput(f"{LEDGER.as_posix()} has no row of {data}; make some first with: make run DATA={data}")
-    ledger.record(RESULTS / "results.csv", rows.to_dicts())
+    ledger.record(REFERENCE, rows.to_dicts())
 
 
 if __name__ == "__main__":

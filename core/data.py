@@ -35,6 +35,11 @@ class Data:
         return self.manifest["split"]["rule"].startswith("by time")
 
     @property
+    def is_windowed(self) -> bool:
+        """Return whether sequences are windows cut from a log, not whole sessions."""
+        return self.manifest.get("grouping", {}).get("kind", "session") != "session"
+
+    @property
     def known_keys(self) -> set[str]:
         """The keys of the training split."""
         return set(self.split("train")["keys"].explode())

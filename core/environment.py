@@ -10,7 +10,7 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "unsloth", "bits
 
 
 def environment() -> dict:
-    """Versions, machine and commit, for environment.json."""
+    """Return versions, machine and commit, for environment.json."""
     import torch  # here and not above: everything else in this file works without it
 
     cuda = torch.cuda.is_available()
@@ -24,11 +24,11 @@ def environment() -> dict:
     }
 
 
-def show_environment() -> None:
-    """Two lines for a bug report."""
+def describe_environment() -> str:
+    """Return the machine and the versions in a sentence, for a bug report."""
     found = environment()
-    print(f"python {found['python']} on {found['system']}, {found['device']}")
-    print(", ".join(f"{name} {number}" for name, number in found["packages"].items()))
+    packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
+    return f"Python {found['python']} on {found['system']}, {found['device']}; {packages}."
 
 
 def peak_memory_gb() -> float:

@@ -34,7 +34,7 @@ def replace(path: Path) -> Iterator[Path]:
     write to the same one; what a killed process left beside `path` is removed on the way.
     """
     _remove_leftovers(path)
-    place = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{uuid4().hex[:8]}.new")
+    place = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{uuid4().hex[:8]}.new{path.suffix}")
     try:
         yield place
         if place.is_dir() and path.is_dir():

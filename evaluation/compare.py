@@ -11,6 +11,7 @@ from sklearn.metrics import cohen_kappa_score
 from evaluation import floors, ledger, rules
 
 LEVEL = 0.95
+DEFAULT = " (default)"  # marks the default verdict of a method, named before the test
 HEADS = (
     "method", "rule", "seeds", "f1", "f1_from", "f1_to", "best_f1", "average_precision", "false_alarm_rate", "seconds",
     "parameters",
@@ -65,28 +66,29 @@ def _row(name: str | None, rule: str, runs: pl.DataFrame) -> dict:
     if len(runs) == 1:
         low, high = runs.row(0, named=True)["f1_low"], runs.row(0, named=True)["f1_high"]
     means = ("f1", "best_f1", "average_precision", "false_alarm_rate", "seconds")
-    about = {"method": name or "none", "rule": ledger.TITLES[rule], "seeds": len(runs), "f1_from": low, "f1_to": high}
+    title = ledger.TITLES[rule] + DEFAULT * bool(runs["default"].all())
+    about = {"method": name or "none", "rule": title, "seeds": len(runs), "f1_from": low, "f1_to": high}
     about |= {column: runs[column].mean() for column in means}
     parameters = runs["parameters"].mean()
     return about | {"parameters": None if parameters is None else round(parameters)}
 
 
 def standing(rows: pl.DataFrame) -> str:
-    """In words, how the best calibrated rule of each detector stands to the best trivial row of a `table`."""
+    """Say how the default verdict of each detector stands to the best trivial row of a `table`."""
     ours = rows.filter(~pl.col("method").str.starts_with("published")).drop_nulls("f1")
     trivial, learned = ours.filter(pl.col("method") == "none"), ours.filter(pl.col("method") != "none")
     if trivial.is_empty() or learned.is_empty():
         return "There is no F1 to compare: the test set has no anomaly, or no detector is done."
     floor = trivial.row(0, named=True)
-    best = learned.group_by("method", maintain_order=True).first()
-    above = best.filter(pl.col("f1") > floor["f1"])
-    below = best.filter(pl.col("f1") <= floor["f1"])
+    default = learned.filter(pl.col("rule").str.ends_with(DEFAULT))
+    above = default.filter(pl.col("f1") > floor["f1"])
+    below = default.filter(pl.col("f1") <= floor["f1"])
     listed = [
         f"{word} it: {', '.join(f'{name} ({f1:.3f})' for name, f1 in part.select('method', 'f1').rows()) or 'none'}."
-        for word, part in (("Above", above), ("Not above", below))
+        for word, part in (("above", above), ("not above", below))
     ]
     title = floor["rule"].removeprefix("trivial: ")
-    return f"The best row that learns nothing is {title}, F1 {floor['f1']:.3f}. {' '.join(listed)}"
+    return f"The best row that learns nothing is {title}, F1 {floor['f1']:.3f}. Default verdicts: {' '.join(listed)}"
 
 
 # ---------------------------------------------------------------------------------------------------- across seeds

@@ -1,9 +1,13 @@
-"""results/results.csv, the ledger: one row a run, rule and prevalence. Tables are made from it, never typed."""
+"""The ledger: one row a run, rule and prevalence. Tables are made from it, never typed.
+
+results/results.csv is the reference, committed and frozen; results/runs.csv is what was run in a checkout.
+"""
 
 from pathlib import Path
 
 import polars as pl
 
+from core.files import lock, write
 from evaluation import floors, ngrams, rules, unseen
 
 SCHEMA = {
@@ -18,6 +22,7 @@ SCHEMA = {
     "model": pl.String,
     "seed": pl.Int64,
     "rule": pl.String,
+    "default": pl.Boolean,  # whether the rule is the default verdict, named before the test
     "prevalence": pl.Float64,  # the share of anomalies that normals are weighted to; null: that of the test set
     "alpha": pl.Float64,
     "K": pl.Int64,
@@ -54,25 +59,27 @@ def record(path: Path, rows: list[dict]) -> pl.DataFrame:
     """Add rows, each taking the place of an earlier one of the same identity; returns the whole ledger.
 
     A run that is done also takes the place of its earlier failure. Figures are rounded to 6 decimals. The file is
-    written beside and renamed.
+    locked meanwhile, so that two runs that end at once both stand in it.
     """
     new = pl.DataFrame(rows, schema=SCHEMA).with_columns(pl.col(pl.Float64).round(6))
-    kept = read(path).join(new, on=IDENTITY, how="anti", nulls_equal=True)
+    with lock(path):
+        ledger = _merged(read(path), new)
+        write(path, ledger)
+    return ledger
+
+
+def _merged(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    kept = old.join(new, on=IDENTITY, how="anti", nulls_equal=True)
     run = ("data", "split_seed", "method", "model", "seed")
     failed = pl.col("rule").is_null()
     kept = pl.concat([kept.filter(~failed), kept.filter(failed).join(new, on=run, how="anti", nulls_equal=True)])
     order = ("data", "protocol", "prevalence", "method", "model", "split_seed", "seed")
-    ledger = pl.concat([kept, new]).sort(order, maintain_order=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    ledger.write_csv(beside)
-    beside.replace(path)
-    return ledger
+    return pl.concat([kept, new]).sort(order, maintain_order=True)
 
 
 def summary(ledger: pl.DataFrame) -> pl.DataFrame:
     """One row a data set, prevalence, model and rule, best mean F1 first: means over seeds, F1 also as a range."""
-    keys = ("data", "protocol", "simulated", "prevalence", "method", "model", "rule")
+    keys = ("data", "protocol", "simulated", "prevalence", "method", "model", "rule", "default")
     means = (
         "precision", "recall", "f1", "average_precision", "auroc", "best_f1", "false_alarm_rate", "seconds",
         "peak_memory_gb", "parameters",

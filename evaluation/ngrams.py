@@ -11,10 +11,10 @@ import polars as pl
 
 from core.data import Data
 from evaluation import floors
-from evaluation.rules import RULE_TITLES, RULES
+from evaluation.rules import RANK_RULES, RULE_TITLES
 
 NGRAMS = {"unigram": 1, "bigram": 2}
-TITLES = {f"{name}_{rule}": f"trivial: {name}, {RULE_TITLES[rule]}" for name in NGRAMS for rule in RULES}
+TITLES = {f"{name}_{rule}": f"trivial: {name}, {RULE_TITLES[rule]}" for name in NGRAMS for rule in RANK_RULES}
 
 
 @dataclass(frozen=True)

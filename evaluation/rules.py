@@ -5,26 +5,161 @@ the floor(alpha (n + 1)) most abnormal of the n + 1 keeps the false-alarm rate a
 Gammerman and Shafer 2005; Bates et al. 2023, arXiv 2104.08279). So at most floor(alpha (n + 1)) - 1 of the n
 validation sequences may be flagged, and n sequences cannot promise less than 1 / (n + 1).
 
-A key that training never saw is an alarm under every rule.
+A key that training never saw is an alarm under every rule. docs/add-a-rule.md adds a rule.
 """
 
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from math import floor
 
 import numpy as np
 import polars as pl
 from scipy.stats import beta, rankdata
 
-RULES = ("top_k", "tail_probability", "tail_probability_and_counts")
-SCORE_RULES = ("score", "score_and_counts")  # of detectors that give one number a sequence and no ranks
-PAPER_RULE = "top_k_paper"
-RULE_TITLES = {
-    "top_k": "Top-K",
-    "tail_probability": "tail probability",
-    "tail_probability_and_counts": "tail probability, confirmed by counts",
-    "top_k_paper": "Top-K, K as in the paper",
-    "score": "score",
-    "score_and_counts": "score, confirmed by counts",
-}
+
+@dataclass(frozen=True)
+class Rule:
+    """One way to decide on a sequence; it reads one column of the scores.
+
+    `calibrate(used, allowed, V)` gives its settings, which flag at most `allowed` of the validation sequences `used`;
+    `flag(settings)` what it flags beside unseen keys; `order(scores)` what it thresholds, higher for more abnormal.
+    `color` is that of its marks in figures. A rule that is not `calibrated` keeps no false-alarm rate.
+    """
+
+    name: str
+    title: str
+    color: str
+    reads: str
+    calibrate: Callable[[pl.DataFrame, int, int], dict]
+    flag: Callable[[dict], pl.Expr]
+    order: Callable[[pl.DataFrame], np.ndarray]
+    calibrated: bool = True
+
+
+def confirmed_by_counts(rule: Rule, name: str, color: str) -> Rule:
+    """Return a rule that excuses what `rule` flags if training has a normal sequence with the same key counts.
+
+    In its order, sequences whose counts training had seen come after all others, in their own order.
+    """
+
+    def order(scores: pl.DataFrame) -> np.ndarray:
+        values = rule.order(scores)
+        excused = scores["count_vector_seen"].to_numpy() & ~scores["has_unseen_key"].to_numpy()
+        return values - (values.max() - values.min() + 1.0) * excused
+
+    def flag(settings: dict) -> pl.Expr:
+        return rule.flag(settings) & ~pl.col("count_vector_seen")
+
+    return Rule(name, f"{rule.title}, confirmed by counts", color, rule.reads, rule.calibrate, flag, order)
+
+
+# ---------------------------------------------------------------------------------------------------------- settings
+
+
+def allowed_alarms(size: int, alpha: float) -> int:
+    """Return how many of `size` validation sequences may be flagged at alpha; -1 if `size` is too small for alpha."""
+    return floor(alpha * (size + 1) + 1e-9) - 1
+
+
+def smallest_k(ranks: pl.Series, allowed: int, vocabulary_size: int) -> int:
+    """Return the smallest K that at most `allowed` sequences exceed; V + 1, all choices, if none may be flagged."""
+    if allowed < 0 or not len(ranks):
+        return vocabulary_size + 1
+    return max(1, int(np.sort(ranks.to_numpy())[::-1][allowed]))
+
+
+def tail_threshold(tails: pl.Series, allowed: int) -> float:
+    """Return the tail probability below which at most `allowed` sequences lie; 0, which flags none, if none may be."""
+    return float(np.sort(tails.to_numpy())[allowed]) if allowed >= 0 else 0.0
+
+
+def score_threshold(values: pl.Series, allowed: int) -> float | None:
+    """Return the score above which at most `allowed` sequences lie; None, which flags none, if none may be."""
+    return float(np.sort(values.to_numpy())[::-1][allowed]) if allowed >= 0 else None
+
+
+def _paper_k(used: pl.DataFrame, _: int, vocabulary_size: int) -> dict:
+    """Return K as in the paper, which keeps no alpha.
+
+    The paper picks K by eye where the curve of validation misses has come down; its K of 177 for 181 keys is read here
+    as the smallest K that no validation sequence exceeds.
+    """
+    seen = used.filter(~pl.col("has_unseen_key"))
+    return {"K": smallest_k(seen["rank"], 0, vocabulary_size)}
+
+
+def _beyond_score(settings: dict) -> pl.Expr:
+    return pl.lit(False) if settings["threshold"] is None else pl.col("score") > settings["threshold"]
+
+
+def _by_score(scores: pl.DataFrame) -> np.ndarray:
+    """Return places, because scores have no bounds: all with an unseen key lie above all without."""
+    places = rankdata(scores["score"].to_numpy(), method="dense")
+    return places + (len(scores) + 1.0) * scores["has_unseen_key"].to_numpy()
+
+
+# ------------------------------------------------------------------------------------------------------------- rules
+
+TOP_K = Rule(
+    name="top_k",
+    title="Top-K",
+    color="#4878a8",
+    reads="rank",
+    calibrate=lambda used, allowed, vocabulary_size: {"K": smallest_k(used["rank"], allowed, vocabulary_size)},
+    flag=lambda settings: pl.col("rank") > settings["K"],
+    order=lambda scores: scores["rank"].to_numpy().astype(float),
+)
+TAIL_PROBABILITY = Rule(
+    name="tail_probability",
+    title="tail probability",
+    color="#55a868",
+    reads="tail_probability",
+    calibrate=lambda used, allowed, _: {"threshold": tail_threshold(used["tail_probability"], allowed)},
+    flag=lambda settings: pl.col("tail_probability").cast(pl.Float64) < settings["threshold"],
+    order=lambda scores: -scores["tail_probability"].to_numpy().astype(float),
+)
+CONFIRMED = confirmed_by_counts(TAIL_PROBABILITY, "tail_probability_and_counts", "#8172b3")
+TOP_K_AS_IN_THE_PAPER = Rule(
+    name="top_k_paper",
+    title="Top-K, K as in the paper",
+    color="#937860",
+    reads="rank",
+    calibrate=_paper_k,
+    flag=TOP_K.flag,
+    order=TOP_K.order,
+    calibrated=False,
+)
+SCORE = Rule(  # of detectors that give one number a sequence
+    name="score",
+    title="score",
+    color="#c44e52",
+    reads="score",
+    calibrate=lambda used, allowed, _: {"threshold": score_threshold(used["score"], allowed)},
+    flag=_beyond_score,
+    order=_by_score,
+)
+SCORE_CONFIRMED = confirmed_by_counts(SCORE, "score_and_counts", "#da8bc3")
+
+RULES = (TOP_K, TAIL_PROBABILITY, CONFIRMED, TOP_K_AS_IN_THE_PAPER, SCORE, SCORE_CONFIRMED)
+BY_NAME = {rule.name: rule for rule in RULES}
+RULE_TITLES = {rule.name: rule.title for rule in RULES}
+RANK_RULES = tuple(rule.name for rule in RULES if rule.calibrated and rule.reads in ("rank", "tail_probability"))
+SCORE_RULES = tuple(rule.name for rule in RULES if rule.reads == "score")
+PAPER_RULE = TOP_K_AS_IN_THE_PAPER.name
+
+
+def default_rule(names: Collection[str], windowed: bool) -> str:
+    """Return the name of the default verdict among `names`, chosen before any test.
+
+    Sessions: the tail probability confirmed by counts; windows, whose counts hardly repeat: the tail probability;
+    detectors of one number: their score.
+    """
+    if TAIL_PROBABILITY.name not in names:
+        return SCORE.name
+    return TAIL_PROBABILITY.name if windowed else CONFIRMED.name
+
+
+# ----------------------------------------------------------------------------------------------------------- decision
 
 
 def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> dict:
@@ -59,7 +194,11 @@ def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> d
         "validation_sequences": size,
         "smallest_alpha": 1 / (size + 1),
         "false_alarm_interval": false_alarm_interval(len(used), alpha),
-        "rules": _settings(used, validation, allowed, vocabulary_size),
+        "rules": {
+            rule.name: rule.calibrate(used, allowed, vocabulary_size)
+            for rule in RULES
+            if rule.reads in validation.columns
+        },
     }
     flags = apply(validation, decision)
     for rule, values in decision["rules"].items():
@@ -67,30 +206,6 @@ def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> d
         if "K" in values:
             values["K_over_V"] = values["K"] / vocabulary_size
     return decision
-
-
-def _settings(used: pl.DataFrame, validation: pl.DataFrame, allowed: int, vocabulary_size: int) -> dict[str, dict]:
-    """K or threshold of every rule that the scores allow for, at `allowed` alarms on the sequences `used`.
-
-    `top_k_paper` keeps no alpha: the paper picks K by eye where the curve of validation misses has come down, and its K
-    of 177 for 181 keys is read here as the smallest K that no validation sequence exceeds.
-    """
-    found = {}
-    if "rank" in used.columns:
-        found["top_k"] = {"K": smallest_k(used["rank"], allowed, vocabulary_size)}
-        for rule in RULES[1:]:
-            found[rule] = {"threshold": tail_threshold(used["tail_probability"], allowed)}
-        seen = validation.filter(~pl.col("has_unseen_key"))
-        found[PAPER_RULE] = {"K": smallest_k(seen["rank"], 0, vocabulary_size)}
-    if "score" in used.columns:
-        for rule in SCORE_RULES:
-            found[rule] = {"threshold": score_threshold(used["score"], allowed)}
-    return found
-
-
-def allowed_alarms(size: int, alpha: float) -> int:
-    """How many of `size` validation sequences may be flagged at alpha; -1 if `size` is too small to promise alpha."""
-    return floor(alpha * (size + 1) + 1e-9) - 1
 
 
 def false_alarm_interval(size: int, alpha: float) -> tuple[float, float]:
@@ -105,64 +220,24 @@ def false_alarm_interval(size: int, alpha: float) -> tuple[float, float]:
     return tuple(float(rate) for rate in beta(flagged, size + 1 - flagged).ppf([0.025, 0.975]))
 
 
-def smallest_k(ranks: pl.Series, allowed: int, vocabulary_size: int) -> int:
-    """The smallest K that at most `allowed` sequences exceed; V + 1, all known choices, if none may be flagged."""
-    if allowed < 0 or not len(ranks):
-        return vocabulary_size + 1
-    return max(1, int(np.sort(ranks.to_numpy())[::-1][allowed]))
-
-
-def tail_threshold(tails: pl.Series, allowed: int) -> float:
-    """The tail probability below which at most `allowed` sequences lie; 0, which flags none, if none may be flagged."""
-    return float(np.sort(tails.to_numpy())[allowed]) if allowed >= 0 else 0.0
-
-
-def score_threshold(values: pl.Series, allowed: int) -> float | None:
-    """The score above which at most `allowed` sequences lie; None, which flags none, if none may be flagged."""
-    return float(np.sort(values.to_numpy())[::-1][allowed]) if allowed >= 0 else None
-
-
 def apply(scores: pl.DataFrame, decision: dict) -> pl.DataFrame:
     """`flagged_<rule>: bool` for every rule of the decision, one row a sequence.
 
     `scores` has `has_unseen_key`, `count_vector_seen`, and what the rules read: `rank, tail_probability`, or `score`.
     """
     flags = {
-        f"flagged_{rule}": pl.col("has_unseen_key") | _is_odd(rule, values)
-        for rule, values in decision["rules"].items()
+        f"flagged_{name}": pl.col("has_unseen_key") | BY_NAME[name].flag(settings)
+        for name, settings in decision["rules"].items()
     }
     return scores.select(**flags)
 
 
-def _is_odd(rule: str, values: dict) -> pl.Expr:
-    """What a rule flags beside unseen keys."""
-    if rule in ("top_k", PAPER_RULE):
-        return pl.col("rank") > values["K"]
-    if rule in SCORE_RULES:
-        odd = pl.lit(False) if values["threshold"] is None else pl.col("score") > values["threshold"]
-    else:
-        odd = pl.col("tail_probability").cast(pl.Float64) < values["threshold"]
-    return odd & ~pl.col("count_vector_seen") if rule.endswith("_and_counts") else odd
+def abnormality(scores: pl.DataFrame, name: str) -> np.ndarray:
+    """Return what a rule thresholds, higher for more abnormal: with it a rule ranks all sequences, at no threshold.
 
-
-def abnormality(scores: pl.DataFrame, rule: str) -> np.ndarray:
-    """What a rule thresholds, higher for more abnormal: with it a rule ranks all sequences, at no threshold.
-
-    An unseen key comes first under a rule on scores, as it does by its rank and tail probability. Confirmed by counts,
-    sequences whose counts training had seen come after all others, in their own order.
+    An unseen key comes first under every rule.
     """
-    if rule in ("top_k", PAPER_RULE):
-        return scores["rank"].to_numpy().astype(float)
-    unseen = scores["has_unseen_key"].to_numpy()
-    if rule in SCORE_RULES:
-        # by place, because scores have no bounds: everything with an unseen key lies above everything without
-        order = rankdata(scores["score"].to_numpy(), method="dense") + (len(scores) + 1.0) * unseen
-    else:
-        order = -scores["tail_probability"].to_numpy().astype(float)
-    if not rule.endswith("_and_counts"):
-        return order
-    excused = scores["count_vector_seen"].to_numpy() & ~unseen
-    return order - (order.max() - order.min() + 1.0) * excused
+    return BY_NAME[name].order(scores)
 
 
 def sweep_k(scores: pl.DataFrame, vocabulary_size: int) -> pl.DataFrame:
@@ -187,14 +262,14 @@ def candidate_rules(validation: pl.DataFrame, vocabulary_size: int, alphas: tupl
     """
     decisions = {alpha: calibrate(validation, vocabulary_size, alpha) for alpha in alphas}
     rows = []
-    for rule in (*RULES, PAPER_RULE):
-        for alpha, decision in decisions.items() if rule != PAPER_RULE else list(decisions.items())[:1]:
-            values = decision["rules"][rule]
-            low, high = _bootstrap_share(apply(validation, decision)[f"flagged_{rule}"].to_numpy())
-            about = {"rule": RULE_TITLES[rule], "alpha": None if rule == PAPER_RULE else alpha}
-            about |= {name: values.get(name) for name in ("K", "K_over_V", "threshold")}
+    for name in (*RANK_RULES, PAPER_RULE):
+        for alpha, decision in decisions.items() if name != PAPER_RULE else list(decisions.items())[:1]:
+            values = decision["rules"][name]
+            low, high = _bootstrap_share(apply(validation, decision)[f"flagged_{name}"].to_numpy())
+            about = {"rule": RULE_TITLES[name], "alpha": None if name == PAPER_RULE else alpha}
+            about |= {setting: values.get(setting) for setting in ("K", "K_over_V", "threshold")}
             about |= {"false_alarm_rate": values["validation_false_alarm_rate"], "rate_low": low, "rate_high": high}
-            rows.append(about | {"kept": None if rule == PAPER_RULE else decision["alpha_kept"]})
+            rows.append(about | {"kept": None if name == PAPER_RULE else decision["alpha_kept"]})
     return pl.DataFrame(rows, infer_schema_length=None)
 
 

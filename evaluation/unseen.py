@@ -21,7 +21,7 @@ from evaluation import metrics, rules
 HANDLINGS = ("ask_once",)
 TITLES = {
     f"{rule}_{handling}": f"{rules.RULE_TITLES[rule]}, {handling.replace('_', ' ')}"
-    for rule in rules.RULES
+    for rule in rules.RANK_RULES
     for handling in HANDLINGS
 } | {f"unseen_key_{handling}": f"trivial: unseen key, {handling.replace('_', ' ')}" for handling in HANDLINGS}
 BLOCKS = 10
@@ -116,7 +116,7 @@ def flags(settled: dict[str, pl.DataFrame], decision: dict) -> pl.DataFrame:
     return pl.concat(
         [
             rules.apply(scores, decision).select(
-                pl.col(f"flagged_{rule}").name.suffix(f"_{name}") for rule in rules.RULES
+                pl.col(f"flagged_{rule}").name.suffix(f"_{name}") for rule in rules.RANK_RULES
             )
             for name, scores in settled.items()
         ],

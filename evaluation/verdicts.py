@@ -9,14 +9,24 @@ from evaluation import floors, ledger, metrics, rules, unseen
 from evaluation.ngrams import NGRAMS
 
 
-def calibrate(scores: pl.DataFrame, vocabulary_size: int, alpha: float, ngram_scores: dict[str, pl.DataFrame]) -> dict:
-    """What `decision.json` holds: the rules on the model's validation scores, under `ngrams` on those of counting."""
+def calibrate_all(
+    scores: pl.DataFrame,
+    vocabulary_size: int,
+    alpha: float,
+    ngram_scores: dict[str, pl.DataFrame],
+    windowed: bool,
+) -> dict:
+    """Return what `decision.json` holds: the rules on the model's validation scores, and on those of the n-grams.
+
+    `default_rule` names the verdict that sentences and the first table speak of; it is chosen here, before any test, by
+    whether the sequences are windows of a log or whole sessions.
+    """
     decision = rules.calibrate(scores, vocabulary_size, alpha)
     counted = {name: rules.calibrate(own, vocabulary_size, alpha)["rules"] for name, own in ngram_scores.items()}
-    return decision | {"ngrams": counted}
+    return {"default_rule": rules.default_rule(decision["rules"], windowed)} | decision | {"ngrams": counted}
 
 
-def judge(
+def measure_all(
     scores: pl.DataFrame,
     decision: dict,
     ngram_scores: dict[str, pl.DataFrame],
@@ -35,7 +45,7 @@ def judge(
     for handling, settled in handled.items():
         verdicts[f"unseen_key_{handling}"] = settled["has_unseen_key"].to_numpy()
         applied = unseen.flags({handling: settled}, decision)
-        for rule in rules.RULES:
+        for rule in rules.RANK_RULES:
             verdicts[f"{rule}_{handling}"] = applied[f"flagged_{rule}_{handling}"].to_numpy()
             orders[f"{rule}_{handling}"] = rules.abnormality(settled, rule)
     labels = scores["label"].to_numpy()
@@ -43,6 +53,7 @@ def judge(
     first = scores["first_of_its_kind"].to_numpy()
     distinct = [{name: values[first] for name, values in of.items()} for of in (verdicts, orders)]
     found = {
+        "default_rule": decision["default_rule"],
         "rules": _measure_all(verdicts, orders, labels),
         "at_prevalence": None,
         "distinct": {
@@ -73,7 +84,7 @@ def _verdicts(
     verdicts |= {name: trivial[name].to_numpy() for name in floors.TRIVIAL}
     for ngram, own in ngram_scores.items():
         applied = rules.apply(own, {"rules": decision["ngrams"][ngram]})
-        for rule in rules.RULES:
+        for rule in rules.RANK_RULES:
             verdicts[f"{ngram}_{rule}"] = applied[f"flagged_{rule}"].to_numpy()
             orders[f"{ngram}_{rule}"] = rules.abnormality(own, rule)
     return verdicts, orders
@@ -93,6 +104,15 @@ def _ranked(order: np.ndarray | None, labels: np.ndarray, prevalence: float | No
     if order is None:
         return {"auroc": None, "average_precision": None, "best_f1": None}
     return metrics.ranking(order, labels, prevalence) | {"best_f1": metrics.best_f1(order, labels, prevalence)}
+
+
+def block_measures(judged: pl.DataFrame, decision: dict, accepted: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return alarms, false alarms and F1 in each block of time, of the rules as they are and with keys accepted."""
+    flagged = [judged.select(f"flagged_{rule}" for rule in rules.RANK_RULES)]
+    flagged += [unseen.flags(accepted, decision)] if accepted else []
+    flags = pl.concat(flagged, how="horizontal")
+    by_rule = {name.removeprefix("flagged_"): flags[name].to_numpy() for name in flags.columns}
+    return unseen.measure_blocks(by_rule, judged["label"].to_numpy())
 
 
 def describe(scores: pl.DataFrame) -> dict[str, float | int | None]:
@@ -141,6 +161,7 @@ def ledger_rows(found: dict, decision: dict, about: dict) -> list[dict]:
 
 def _rows_at(measured: dict[str, dict], prevalence: float | None, decision: dict, about: dict) -> list[dict]:
     rows = []
+    default = decision["default_rule"]
     for rule, figures in measured.items():
         values = decision["rules"].get(rule.removesuffix("_ask_once"))
         own = about | {"alpha": decision["alpha"], "K": values.get("K") if values else None}
@@ -150,7 +171,7 @@ def _rows_at(measured: dict[str, dict], prevalence: float | None, decision: dict
             ngram, _, counted = rule.partition("_")
             own |= {"K": decision["ngrams"][ngram][counted].get("K")} if ngram in NGRAMS else {"alpha": None}
         kept = {name: value for name, value in figures.items() if name in ledger.SCHEMA}
-        rows.append(own | kept | {"rule": rule, "prevalence": prevalence})
+        rows.append(own | kept | {"rule": rule, "default": rule == default, "prevalence": prevalence})
     return rows
 
 

@@ -51,7 +51,9 @@ def test_every_used_name_of_the_shared_modules_exists(name):
 
     modules = {"utils": utils, "compare": compare, "comparison": comparison}
     source = "\n".join(cell.source for cell in code_cells(name))
-    shared = r"\b(utils|compare|comparison|comparison_plots|floors|plots|reasons|rules|tables|verdicts)\.(?!py\b)(\w+)"
+    shared = (
+        r"\b(utils|compare|comparison|steps|compare_plots|floors|plots|reasons|rules|tables|verdicts)\.(?!py\b)(\w+)"
+    )
     for module, attribute in re.findall(shared, source):
         owner = modules.get(module) or getattr(utils, module)
         assert hasattr(owner, attribute), f"{module}.{attribute}"

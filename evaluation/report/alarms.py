@@ -1,12 +1,12 @@
 """Every flagged sequence with its worst event: where it is in the log, what came, and what the model expected there."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
-from evaluation.rules import RULES
+from evaluation.report.reasons import END, Choices, as_share, judged_rules
 
-END = "<end>"
 SCHEMA = {
     "sequence_id": pl.String,
     "label": pl.Int8,
@@ -21,7 +21,7 @@ SCHEMA = {
     "expected": pl.String,
     "has_unseen_key": pl.Boolean,
 }
-Choices = Sequence[tuple[str, float]]
+_CHOICE = re.compile(r"(.+?) \(([<>]?\d+%)\)(?:; |$)", re.DOTALL)  # one of those that `_as_text` writes
 
 
 def alarms(
@@ -29,14 +29,16 @@ def alarms(
     sequences: pl.DataFrame,
     templates: Mapping[str, str | None],
     expected: Callable[[list[list[str]]], Sequence[Choices]],
-    rules: Sequence[str] = RULES,
+    rules: Sequence[str] | None = None,
 ) -> pl.DataFrame:
-    """One row a sequence that any of `rules` flags, columns of `SCHEMA`, the strangest first.
+    """Return one row a sequence that any of `rules` flags, columns of `SCHEMA`, the strangest first.
 
     `judged` are scores with `flagged_<rule>`, `sequences` the data's, `expected` the likeliest choices after each of
     many prefixes: it is asked once, for distinct prefixes. `worst_event` and `line` count from 1. An end that came too
-    early is the event after the last one, with key `<end>` and no line.
+    early is the event after the last one, with key `<end>` and no line. The rules are those of `reasons.judged_rules`
+    if none are given.
     """
+    rules = judged_rules(judged) if rules is None else rules
     flagged = judged.filter(pl.any_horizontal(f"flagged_{rule}" for rule in rules))
     found = flagged.join(sequences.select("sequence_id", "keys", "lines"), on="sequence_id", maintain_order="left")
     worst = pl.col("worst_event")
@@ -50,11 +52,16 @@ def alarms(
     )
     template = pl.col("key").replace_strict(dict(templates), default=None, return_dtype=pl.String)
     found = found.with_columns(template.alias("template"))
-    return found.select(*SCHEMA).cast(SCHEMA).sort("tail_probability", maintain_order=True)
+    return found.select(*SCHEMA).cast(dict(SCHEMA)).sort("tail_probability", maintain_order=True)
+
+
+def read_choices(text: str | None) -> list[tuple[str, str]]:
+    """Return the keys and shares of the column `expected`, as they are written there."""
+    return _CHOICE.findall(text or "")
 
 
 def _choices(found: pl.DataFrame, expected: Callable[[list[list[str]]], Sequence[Choices]]) -> list[str]:
-    """What was expected at the worst event of each row, as text."""
+    """Return what was expected at the worst event of each row, as text."""
     prefixes = [tuple(keys[:worst]) for keys, worst in found.select("keys", "worst_event").iter_rows()]
     distinct = list(dict.fromkeys(prefixes))
     answers = expected([list(prefix) for prefix in distinct]) if distinct else []
@@ -63,5 +70,4 @@ def _choices(found: pl.DataFrame, expected: Callable[[list[list[str]]], Sequence
 
 
 def _as_text(choices: Choices) -> str:
-    shares = (f"{share:.0%}" if share >= 0.01 else "<1%" for _, share in choices)
-    return "; ".join(f"{key} ({share})" for (key, _), share in zip(choices, shares, strict=True))
+    return "; ".join(f"{key} ({as_share(share)})" for key, share in choices)

@@ -1,25 +1,29 @@
-"""A run as one HTML file that opens anywhere: no script, nothing loaded from elsewhere, pictures inside the file."""
+"""A run as one HTML file that opens anywhere: no script, nothing loaded from elsewhere, pictures inside the file.
+
+This file gathers the values; page.html.j2 arranges them, and page.css dresses them.
+"""
 
 import base64
-import json
 import shlex
-from collections.abc import Mapping
-from html import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from evaluation.report import alarms
+from core.files import read_json, write
+from evaluation.report.alarms import SCHEMA, read_choices
+from evaluation.report.reasons import as_tail, in_words, place
 from evaluation.rules import RULE_TITLES
 from evaluation.show import tables
-from evaluation.show.notebook import as_html
+from evaluation.show.formats import readable
 from evaluation.verdicts import today
 
 SHOWN_ALARMS = 50
 # A second wall behind escaping: whatever a log line holds, the browser runs no script and fetches nothing.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 CAPTIONS = {
-    "f1": "F1 of every rule and trivial detector, with 95 % bootstrap intervals over sequences.",
+    "f1": "F1 of every rule and trivial detector, with 95% bootstrap intervals over sequences.",
     "confusion": "Counts of right and wrong verdicts of the calibrated rules; shares are of each row.",
     "precision_recall": "The line is the tail probability at every threshold, the dots are the calibrated rules.",
     "f1_by_k": "F1 at every K, a diagnostic: its best K is chosen with test labels and is not used.",
@@ -31,221 +35,164 @@ CAPTIONS = {
     "lengths": "Length of the training sequences. Those beyond the context are read in chunks, none is cut.",
     "key_frequencies": "How often each log key occurs in training, the most frequent first.",
 }
-STYLE = """
-:root { color-scheme: light dark; --page: #ffffff; --panel: #f5f7f9; --ink: #1c232b; --soft: #5b6672; --line: #dfe4e9;
-  --accent: #2a669c; --on-accent: #ffffff }
-@media (prefers-color-scheme: dark) { :root { --page: #13171c; --panel: #1b2128; --ink: #e3e8ed; --soft: #9aa6b2;
-  --line: #313a44; --accent: #84b8e6; --on-accent: #13171c } }
-* { box-sizing: border-box }
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.6 system-ui, "Segoe UI", Roboto, sans-serif }
-.banner { background: var(--accent); color: var(--on-accent); padding: .6rem 1.5rem; text-align: center }
-header, main, footer { max-width: 66rem; margin: 0 auto; padding: 0 1.5rem }
-header { padding-top: 2.5rem }
-footer { margin-top: 4rem; padding-bottom: 3rem; color: var(--soft); font-size: .85rem }
-h1 { margin: 0; font-size: 2rem; line-height: 1.25; overflow-wrap: anywhere }
-h2 { margin: 4rem 0 .75rem; padding-top: 1.25rem; border-top: 1px solid var(--line); font-size: 1.35rem }
-h3 { margin: 2.25rem 0 .5rem; font-size: 1.02rem }
-.grid h3 { margin-top: 0 }
-.scroll + .grid { margin-top: 2.5rem }
-p { max-width: 46rem; margin: .5rem 0 1rem }
-a { color: var(--accent) }
-.about, figcaption, dt, small { color: var(--soft) }
-.about span { display: inline-block; margin-right: 1.5rem }
-nav { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; margin: 1.5rem 0 0; font-size: .92rem }
-.lead { max-width: none; margin: 2rem 0; padding: 1rem 1.4rem; border-left: 4px solid var(--accent);
-  background: var(--panel); font-size: 1.1rem }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1.25rem; margin: 2rem 0 0 }
-dt { font-size: .82rem }
-dd { margin: 0; font-size: 1.4rem; font-variant-numeric: tabular-nums }
-.scroll, details { max-width: 100%; overflow: auto }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
-caption:empty { display: none }
-th, td { padding: .42rem .9rem .42rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
-th { color: var(--soft); font-weight: 600; line-height: 1.3; vertical-align: bottom }
-th:last-child, td:last-child { padding-right: .25rem }
-.number { text-align: right }
-code, pre { font: .86em/1.5 ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace }
-pre { margin: .5rem 0 1rem; padding: .9rem 1.1rem; background: var(--panel); overflow-x: auto }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 2rem }
-figure { margin: 0 }
-figure img { display: block; width: 100%; padding: .75rem; background: #ffffff; border: 1px solid var(--line);
-  border-radius: 6px }
-figcaption { margin-top: .6rem; font-size: .88rem }
-details { margin: .6rem 0; padding: .5rem 1rem; border: 1px solid var(--line); border-radius: 6px }
-summary { cursor: pointer; overflow-wrap: anywhere }
-details[open] > summary { margin-bottom: .75rem }
-details table { font-size: .85rem }
-.scroll td:first-child { min-width: 9rem }
-.event { min-width: 21rem; overflow-wrap: anywhere }
-td small { display: block; line-height: 1.5 }
-#the-reason :is(th, td) { padding: .25rem .75rem }
-#the-reason td:nth-child(3) { min-width: 14rem; overflow-wrap: anywhere }
-#the-reason :is(th, td):is(:first-child, :last-child) { text-align: right; white-space: nowrap }
-@media (max-width: 40rem) { h1 { font-size: 1.55rem } h2 { margin-top: 3rem } .lead { font-size: 1rem } }
-@media print { body { font-size: 10pt } nav { display: none } .grid { grid-template-columns: 1fr 1fr; gap: 1rem }
-  figure, tr { break-inside: avoid } h2, h3 { break-after: avoid } .scroll, details { overflow: visible }
-  .banner { print-color-adjust: exact } details::details-content { content-visibility: visible } }
-"""
+WIDE = ("confusion",)  # pictures of several panels, which half a page would make too small to read
+# Autoescape for every value, whatever the name of the template ends in: a log line is text and nothing else.
+PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
 
 
-def write_page(folder: Path, gallery: Mapping[str, list[str]], templates: Mapping[str, str | None]) -> Path:
-    """report.html of the run in `folder`, made of the files there; returns its path.
+def write_page(
+    folder: Path,
+    gallery: Mapping[str, Sequence[str]],
+    templates: Mapping[str, str | None],
+    rule: str | None = None,
+) -> Path:
+    """Write report.html of the run in `folder`, made of the files there; return its path.
 
-    `gallery` holds, by the name of the case, sequences as `report.describe_sequence` gives them, `templates` the
-    template of each key.
+    `gallery` holds, by the name of the case, sequences as `reasons.describe_sequence` gives them (`Markup`; any other
+    text is escaped), `rule` the rule they are of, the default one if nothing is said, `templates` the template of each
+    key.
     """
     config, environment, decision, found = (
-        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        read_json(folder / f"{name}.json", "run test.ipynb again.")
         for name in ("config", "environment", "decision", "metrics")
     )
-    flagged = pl.read_csv(folder / "alarms.csv", schema=alarms.SCHEMA)
-    sections = {
-        "Verdicts": _verdicts(found),
-        "Figures": _figures(folder / "figures"),
-        "The reason": _gallery(gallery),
-        "Alarms": _alarms(flagged, templates),
-        "How the run was made": _making(config, environment, decision, found),
-        "Do it again": _again(config, environment),
-        "Log keys": _log_keys(templates),
+    default = found["default_rule"]
+    listed = pl.read_csv(folder / "alarms.csv", schema=SCHEMA)
+    alarms = _alarms(listed, default, templates)
+    values = {
+        "policy": POLICY,
+        "today": today(),
+        "config": config,
+        "name": f"{config['model']} on {config['data']}{' (simulated)' if found['data']['simulated'] else ''}",
+        "place": _place(config),
+        "simulated": found["data"]["simulated"],
+        "sentence": tables.conclusion(found),
+        "default": RULE_TITLES[default],
+        "tiles": _tiles(decision, found, alarms),
+        "alarms": alarms,
+        "gallery": gallery,
+        "gallery_rule": RULE_TITLES[rule or default],
+        "verdicts": _verdicts(found),
+        "figures": _figures(folder / "figures"),
+        "making": _making(config, environment, decision, found),
+        "again": _again(config, environment),
+        "log_keys": _log_keys(templates),
     }
     path = folder / "report.html"
-    beside = folder / ".new-report.html"
-    beside.write_text(_page(_head(config, decision, found, len(flagged)), sections, config, found), encoding="utf-8")
-    beside.replace(path)
+    write(path, PAGES.get_template("page.html.j2").render(values))
     return path
 
 
-def _page(head: str, sections: Mapping[str, str], config: dict, found: dict) -> str:
-    title = escape(f"{_name(config, found)}: log-sequence anomaly detection")
-    links = "".join(f'<a href="#{_anchor(name)}">{escape(name)}</a>' for name in sections)
-    body = "".join(
-        f'<section id="{_anchor(name)}"><h2>{escape(name)}</h2>{html}</section>' for name, html in sections.items()
-    )
-    banner = "<b>SIMULATED DATA</b>: these figures show that the method runs, and say nothing of a real system."
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"{_tag('div', banner, 'banner') if found['data']['simulated'] else ''}"
-        f"<header>{head}<nav>{links}</nav></header>\n<main>\n{body}\n</main>\n"
-        f"<footer>Made from the files of {escape(_place(config))}/ on {today()}.</footer>\n</body>\n</html>\n"
-    )
+# ------------------------------------------------------------------------------------------------ head and alarms
 
 
-def _head(config: dict, decision: dict, found: dict, alarm_count: int) -> str:
-    test, top_k = found["data"], decision["rules"]["top_k"]
-    figures = {
+def _tiles(decision: dict, found: dict, alarms: dict) -> dict[str, str]:
+    """Return the few figures under the head by their names."""
+    test, top_k = found["data"], decision["rules"].get("top_k")
+    labeled = test["test_anomalies"] or test.get("normals_also_in_training") is not None
+    tiles = {
+        "alarms": f"{alarms['own_count']:,}",
+        "of any rule": f"{alarms['own_count'] + alarms['other_count']:,}",
         "test sequences": f"{test['test_sequences']:,}",
-        "anomalous": f"{test['test_anomalies']:,} ({found['prevalence']:.1%})",
-        "alarms of any rule": f"{alarm_count:,}",
-        "allowed false alarms": f"{decision['alpha']:.1%}",
-        "K of V log keys": f"{top_k['K']} of {decision['V']}",
-        "K / V": f"{top_k['K_over_V']:.2f}",
+        "anomalous": f"{test['test_anomalies']:,} ({found['prevalence']:.1%})" if labeled else "no labels",
+        "allowed false alarms": f"{100 * decision['alpha']:.3g}%",
     }
-    tiles = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures.items())
-    facts = (f"{config['method'].replace('_', ' ')} model", f"seed {config['seed']}", today())
-    about = "".join(_tag("span", escape(fact)) for fact in facts)
-    return (
-        f"{_tag('h1', escape(_name(config, found)))}{_tag('div', about, 'about')}"
-        f"{_tag('p', escape(tables.conclusion(found)), 'lead')}<dl>{tiles}</dl>"
-    )
+    return tiles | ({"K of V log keys": f"{top_k['K']} of {decision['V']}"} if top_k else {})
 
 
-def _verdicts(found: dict) -> str:
-    parts = [
-        "<p>F1 low and F1 high bound a 95 % bootstrap interval over sequences. Precision and F1 depend on the share of "
-        "anomalies; recall and the false-alarm rate do not. The trivial detectors learn nothing.</p>",
-        f"<h3>At the share of anomalies in the test set, {found['prevalence']:.2%}</h3>",
-        _scroll(as_html(tables.verdicts(found), "")),
-    ]
-    if found["at_prevalence"]:
-        asked = found["at_prevalence"]
-        parts.append(f"<h3>At a share of {asked['prevalence']:.2%}, normals weighted</h3>")
-        parts.append(_scroll(as_html(tables.verdicts(asked), "")))
-    distinct = found["distinct"]
-    title = f"Every distinct sequence counted once: {distinct['sequences']:,} sequences"
-    return "".join(parts) + _folded(title, as_html(tables.verdicts(distinct), ""))
+def _alarms(listed: pl.DataFrame, default: str, templates: Mapping[str, str | None]) -> dict:
+    """Return the alarms of the default rule and those of the others, each cut to what a page can hold."""
+    by_default = pl.col("flagged_by").str.split(" ").list.contains(default)
+    own, others = listed.filter(by_default), listed.filter(~by_default)
+    rules = {rule for names in listed["flagged_by"] for rule in names.split()}
+    return {
+        "own": [_alarm(row, rules, templates) for row in own.head(SHOWN_ALARMS).iter_rows(named=True)],
+        "own_count": len(own),
+        "others": [_alarm(row, rules, templates) for row in others.head(SHOWN_ALARMS).iter_rows(named=True)],
+        "other_count": len(others),
+        "labeled": bool(listed["label"].is_not_null().any()),
+    }
 
 
-def _figures(folder: Path) -> str:
-    order = {name: place for place, name in enumerate(CAPTIONS)}
-    paths = sorted(sorted(folder.glob("*.png")), key=lambda path: order.get(path.stem, len(order)))
-    return f'<div class="grid">{"".join(map(_figure, paths))}</div>'
-
-
-def _figure(path: Path) -> str:
-    caption = escape(CAPTIONS.get(path.stem, path.stem.replace("_", " ")))
-    picture = base64.b64encode(path.read_bytes()).decode()
-    image = f'<img alt="{caption}" src="data:image/png;base64,{picture}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-
-
-def _gallery(gallery: Mapping[str, list[str]]) -> str:
-    intro = (
-        "<p>The strangest sequences of each kind, an event a row: the redder, the less probable it was to the model. "
-        "Below the worst event stands what the model expected in its place.</p>"
-    )
-    cases = (f"<h3>{escape(case)}: {len(shown)} shown</h3>{''.join(shown)}" for case, shown in gallery.items())
-    return intro + "".join(cases)
-
-
-def _alarms(flagged: pl.DataFrame, templates: Mapping[str, str | None]) -> str:
-    shown = flagged.head(SHOWN_ALARMS)
-    intro = (
-        f"<p>The {len(shown):,} strangest of {len(flagged):,} flagged sequences; alarms.csv has them all. "
-        "Tail probability: how probable the worst event was, together with everything less probable.</p>"
-    )
-    heads = ("sequence", "label", "worst event, and what was expected instead", "flagged by")
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    numbers = "".join(f'<th class="number">{name}</th>' for name in ("largest rank", "tail probability"))
-    rows = "".join(_alarm(row, templates) for row in shown.iter_rows(named=True))
-    return intro + _scroll(f"<table><thead><tr>{head}{numbers}</tr></thead><tbody>{rows}</tbody></table>")
-
-
-def _alarm(row: dict, templates: Mapping[str, str | None]) -> str:
+def _alarm(row: dict, rules: set[str], templates: Mapping[str, str | None]) -> dict:
+    """Return one alarm as the page shows it; `rules` are all those that flag anything."""
+    flagged_by = row["flagged_by"].split()
     at_end = row["worst_event"] > row["length"]
-    place = f"end after {row['length']:,}" if at_end else f"event {row['worst_event']:,} of {row['length']:,}"
-    line = "" if row["line"] is None else f", line {row['line']:,}"
-    came = "the sequence ends here" if at_end else row["template"] or row["key"]
-    unseen = "<small><b>a key that training never saw</b></small>" if row["has_unseen_key"] else ""
-    choices = "".join(f"<small>{escape(_choice(text, templates))}</small>" for text in row["expected"].split("; "))
-    label = {0: "normal", 1: "anomaly", None: "-"}[row["label"]]
-    rules = "".join(_tag("small", RULE_TITLES[rule]) for rule in row["flagged_by"].split())
-    return (
-        f"<tr><td><code>{escape(row['sequence_id'])}</code><small>{place}{line}</small></td><td>{label}</td>"
-        f'<td class="event">{escape(came)}{unseen}{choices}</td><td>{rules}</td>'
-        f'<td class="number">{row["rank"]:,}</td><td class="number">{row["tail_probability"]:.2g}</td></tr>'
-    )
+    return {
+        "id": row["sequence_id"],
+        "place": place(row["worst_event"], row["length"], row["line"]),
+        "label": {0: "normal", 1: "anomaly", None: "-"}[row["label"]],
+        "came": "the sequence ends here" if at_end else row["template"] or row["key"],
+        "unseen": row["has_unseen_key"],
+        "expected": [(share, in_words(key, templates)) for key, share in read_choices(row["expected"])],
+        "flagged_by": ["every rule"] if set(flagged_by) == rules else [RULE_TITLES[rule] for rule in flagged_by],
+        "rank": f"{row['rank']:,}",
+        "tail": as_tail(row["tail_probability"]),
+    }
 
 
-def _choice(text: str, templates: Mapping[str, str | None]) -> str:
-    """An expected key as alarms.csv has it, `key (45%)`, in words, the share first."""
-    key, share = text.rsplit(" ", 1)
-    return f"{share.strip('()')} {'end of the sequence' if key == alarms.END else templates.get(key) or key}"
+# ---------------------------------------------------------------------------------------------- verdicts, figures
 
 
-def _making(config: dict, environment: dict, decision: dict, found: dict) -> str:
+def _verdicts(found: dict) -> dict:
+    """Return the tables of verdicts, the share of anomalies each is at, and the size of the last one."""
+    asked, distinct = found["at_prevalence"], found["distinct"]
+    return {
+        "share": readable("prevalence", found["prevalence"]),
+        "measured": _table(tables.verdicts(found)),
+        "asked_share": readable("prevalence", asked["prevalence"]) if asked else "",
+        "asked": _table(tables.verdicts(asked)) if asked else None,
+        "distinct_count": f"{distinct['sequences']:,}",
+        "distinct": _table(tables.verdicts(distinct)),
+    }
+
+
+def _figures(folder: Path) -> list[dict]:
+    """Return every picture with its caption, in the order of `CAPTIONS`; one that has none there comes last."""
+    order = {name: number for number, name in enumerate(CAPTIONS)}
+    paths = sorted(sorted(folder.glob("*.png")), key=lambda path: order.get(path.stem, len(order)))
+    return [
+        {
+            "caption": CAPTIONS.get(path.stem, path.stem.replace("_", " ")),
+            "picture": base64.b64encode(path.read_bytes()).decode(),
+            "wide": path.stem in WIDE,
+        }
+        for path in paths
+    ]
+
+
+# ------------------------------------------------------------------------------------------------ how it was made
+
+
+def _making(config: dict, environment: dict, decision: dict, found: dict) -> dict:
+    """Return the notes of the calibration, its table, and tables of settings, machine, test set and cost."""
     kept = "kept" if decision["alpha_kept"] else "not kept"
     calibrated = (
         f"Calibrated on {decision['validation_sequences']:,} normal validation sequences at alpha = "
-        f"{decision['alpha']:.2%}, which is {kept}; no rule saw a test label. {tables.model_use(decision)}"
+        f"{100 * decision['alpha']:.3g}%, which is {kept}; no rule saw a test label."
     )
-    parts = {
-        "Settings": _pairs(config),
-        "Machine, and which way the model ran on it": _pairs(environment),
-        "Test set": tables.pairs(found["data"]),
-        "Cost": tables.cost(found),
+    use = [tables.model_use(decision)] if "top_k" in decision["rules"] else []
+    return {
+        "notes": [" ".join([calibrated, *use]), *decision["notes"]],
+        "decision": _table(tables.decision(decision)),
+        "parts": {
+            "Settings": _table(_pairs(config)),
+            "Machine, and which way the model ran on it": _table(_pairs(environment)),
+            "Test set": _table(tables.pairs(found["data"])),
+            "Cost": _table(tables.cost(found)),
+        },
     }
-    notes = "".join(_tag("p", escape(note)) for note in [calibrated, *decision["notes"]])
-    rules = _scroll(as_html(tables.decision(decision), ""))
-    grid = "".join(f"<div><h3>{title}</h3>{_scroll(as_html(frame, ''))}</div>" for title, frame in parts.items())
-    return f'{notes}{rules}<div class="grid">{grid}</div>'
 
 
 def _pairs(values: dict) -> pl.DataFrame:
-    """Two columns, name and value, as they are; what is nested is named with its parent."""
-    rows = []
+    """Return two columns, name and value, as they are; what is nested is named with its parent."""
+    rows: list[tuple[str, str]] = []
     for name, value in values.items():
         if isinstance(value, dict):
             rows += [(f"{name}: {inner}".replace("_", " "), str(own)) for inner, own in value.items()]
@@ -254,46 +201,37 @@ def _pairs(values: dict) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["what", "value"], orient="row")
 
 
-def _again(config: dict, environment: dict) -> str:
+def _again(config: dict, environment: dict) -> dict[str, str]:
+    """Return what to have in place, and the two commands that make the run again."""
     values = {name: shlex.quote(str(config[name])) for name in ("data", "model", "seed")}
     if "checkpoint" in config["settings"]:
         values["key_embeddings"] = config["settings"]["key_embeddings"]
-    with_make = "make run " + " ".join(f"{name.upper()}={value}" for name, value in values.items())
     options = (f"--{name.replace('_', '-')} {value}" for name, value in values.items())
-    without = f"python -m commands.run {' '.join(options)}"
-    text = (
-        f"In the repository at commit {environment['commit']}, with data whose manifest has the hash "
-        f"{config['data_hash']} and the settings above. What is done already is not done again, so remove "
-        f"{_place(config)} first."
-    )
-    return f"{_tag('p', escape(text))}<pre>{escape(with_make)}\n{escape(without)}</pre>"
+    return {
+        "commit": environment["commit"],
+        "make": "make run " + " ".join(f"{name.upper()}={value}" for name, value in values.items()),
+        "python": f"python -m commands.run {' '.join(options)}",
+    }
 
 
-def _log_keys(templates: Mapping[str, str | None]) -> str:
-    frame = pl.DataFrame(list(templates.items()), schema={"key": pl.String, "template": pl.String}, orient="row")
-    return _folded(f"{len(templates):,} log keys and their templates", as_html(frame, ""))
-
-
-def _name(config: dict, found: dict) -> str:
-    return f"{config['model']} on {config['data']}{' (simulated)' if found['data']['simulated'] else ''}"
+def _log_keys(templates: Mapping[str, str | None]) -> dict:
+    """Return the table of keys and templates."""
+    return {"heads": [("key", False), ("template", False)], "rows": [(k, t or "-") for k, t in templates.items()]}
 
 
 def _place(config: dict) -> str:
-    """The run folder as a reader of the repository knows it, whatever lies above it on this machine."""
+    """Return the run folder as a reader of the repository knows it, whatever lies above it on this machine."""
     return f"results/{config['data']}/{config['method']}-{config['model'].replace('/', '--')}-s{config['seed']}"
 
 
-def _anchor(name: str) -> str:
-    return name.lower().replace(" ", "-")
+# --------------------------------------------------------------------------------------------------------- tables
+
+_HEADS = {"f1": "F1", "f1_low": "F1 low", "f1_high": "F1 high", "mcc": "MCC", "auroc": "AUROC"}
+_HEADS |= {"false_alarm_rate": "false alarms", "validation_false_alarm_rate": "false alarms on validation"}
 
 
-def _tag(tag: str, html: str, kind: str = "") -> str:
-    return f'<{tag} class="{kind}">{html}</{tag}>' if kind else f"<{tag}>{html}</{tag}>"
-
-
-def _scroll(table: str) -> str:
-    return _tag("div", table, "scroll")
-
-
-def _folded(title: str, html: str) -> str:
-    return f"<details><summary>{escape(title)}</summary>{html}</details>"
+def _table(frame: pl.DataFrame) -> dict:
+    """Return a frame as the page shows it: heads, each with whether its column holds numbers, and cells as text."""
+    heads = [(_HEADS.get(name, name.replace("_", " ")), frame[name].dtype.is_numeric()) for name in frame.columns]
+    rows = [[readable(name, value) for name, value in row.items()] for row in frame.iter_rows(named=True)]
+    return {"heads": heads, "rows": rows}

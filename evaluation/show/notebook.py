@@ -9,7 +9,7 @@ import polars as pl
 from IPython.display import display
 from matplotlib.figure import Figure
 
-SHARES = ("share", "rate", "coverage", "alarms", "with_unseen_key", "in_training", "alpha")
+from evaluation.show.formats import readable
 
 
 def show_table(frame: pl.DataFrame, caption: str) -> None:
@@ -63,27 +63,9 @@ def _cells(frame: pl.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]
     """Heads, cells as text, and which columns are figures."""
     heads = [name.replace("_", " ") for name in frame.columns]
     cells = [
-        [_readable(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in frame.iter_rows()
+        [readable(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in frame.iter_rows()
     ]
     return heads, cells, [dtype.is_numeric() for dtype in frame.dtypes]
-
-
-def _readable(name: str, value) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}" if name != "seed" else str(value)
-    if isinstance(value, float):
-        return (
-            f"{value:.2%}"
-            if any(word in name for word in SHARES)
-            else f"{value:,.3f}"
-            if abs(value) >= 0.01
-            else f"{value:.3g}"
-        )
-    return str(value)
 
 
 def _html(heads: list[str], cells: list[list[str]], right: list[bool], caption: str) -> str:

@@ -7,10 +7,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from evaluation.ledger import TITLES
 from evaluation.metrics import precision_recall
-from evaluation.rules import RULE_TITLES, RULES
+from evaluation.rules import BY_NAME, RULE_TITLES
 
 NORMAL, ANOMALY, ACCENT, PALE = "#4878a8", "#c44e52", "#dd8452", "#b8c4d0"
-RULE_COLORS = dict(zip(RULES, (NORMAL, "#55a868", "#8172b3"), strict=True))
 
 
 def _axes(title: str, x: str, y: str, width: float = 7.0, height: float = 3.4):
@@ -127,23 +126,33 @@ def f1_bars(table: pl.DataFrame) -> Figure:
 
 
 def confusion_matrices(metrics: dict[str, dict]) -> Figure:
-    """One confusion matrix a rule: rows are the labels, columns the verdicts."""
-    figure = Figure(figsize=(3.1 * len(metrics), 2.9), layout="constrained", dpi=110)
-    for axes, (rule, found) in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics.items(), strict=True):
-        cells = np.array(
-            [
-                [found["true_negatives"], found["false_positives"]],
-                [found["false_negatives"], found["true_positives"]],
-            ]
-        )
-        shares = cells / np.maximum(cells.sum(1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.4)
-        for (row, column), count in np.ndenumerate(cells):
-            axes.text(column, row, f"{count:,}\n{shares[row, column]:.1%}", ha="center", va="center", fontsize=9)
-        axes.set_xticks([0, 1], ["passed", "flagged"])
-        axes.set_yticks([0, 1], ["normal", "anomaly"], rotation=90, va="center")
-        axes.set_title(RULE_TITLES[rule].replace(", ", ",\n"), fontsize=9)
+    """Draw one confusion matrix a rule, three in a row: rows are the labels, columns the verdicts."""
+    columns = min(len(metrics), 3)
+    rows = -(-len(metrics) // 3)
+    figure = Figure(figsize=(4.2 * columns, 3.9 * rows), layout="constrained", dpi=110)
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for (rule, found), axes in zip(metrics.items(), panels, strict=False):  # the last row need not be full
+        _confusion(axes, RULE_TITLES[rule], found)
+    for axes in panels:  # those that are left
+        axes.set_axis_off()
     return figure
+
+
+def _confusion(axes, title: str, found: dict) -> None:
+    """Draw counts with their share of the row, the darker the larger the share."""
+    cells = np.array(
+        [[found["true_negatives"], found["false_positives"]], [found["false_negatives"], found["true_positives"]]]
+    )
+    shares = cells / np.maximum(cells.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.2)
+    for (row, column), count in np.ndenumerate(cells):
+        style = {"ha": "center", "color": "white" if shares[row, column] > 0.6 else "#1c232b"}
+        axes.text(column, row, f"{count:,}", va="bottom", fontsize=17, **style)
+        axes.text(column, row + 0.08, f"{100 * shares[row, column]:.1f} %", va="top", fontsize=13, **style)
+    axes.set_xticks([0, 1], ["passed", "flagged"], fontsize=13)
+    axes.set_yticks([0, 1], ["normal", "anomaly"], fontsize=13, rotation=90, va="center")
+    axes.tick_params(length=0)
+    axes.set_title(title.replace(", ", ",\n"), fontsize=13)
 
 
 def precision_recall_curves(scores: pl.DataFrame, metrics: dict[str, dict]) -> Figure:
@@ -155,7 +164,7 @@ def precision_recall_curves(scores: pl.DataFrame, metrics: dict[str, dict]) -> F
     axes.step(recall, precision, where="post", color=PALE, label="every threshold")
     for rule, found in metrics.items():
         if found["precision"] is not None:
-            axes.plot(found["recall"], found["precision"], "o", color=RULE_COLORS[rule], label=RULE_TITLES[rule])
+            axes.plot(found["recall"], found["precision"], "o", color=BY_NAME[rule].color, label=RULE_TITLES[rule])
     axes.set_xlim(0, 1.03)
     axes.set_ylim(0, 1.03)
     axes.legend(frameon=False, loc="lower left", fontsize=8)
@@ -199,7 +208,8 @@ def drift(blocks: pl.DataFrame) -> Figure:
     figure = Figure(figsize=(8.6, 5.4), layout="constrained", dpi=110)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for (rule,), rows in blocks.group_by("rule", maintain_order=True):
-        style = {"marker": ".", "label": TITLES[rule], "color": RULE_COLORS.get(_base(rule), "#888888")}
+        base = BY_NAME.get(rule.removesuffix("_ask_once"))
+        style = {"marker": ".", "label": TITLES[rule], "color": base.color if base else "#888888"}
         style["linestyle"] = "-" if rule.endswith("_ask_once") else "--"
         upper.plot(rows["block"], rows["f1"], **style)
         lower.plot(rows["block"], rows["false_alarms"], **style)
@@ -210,7 +220,3 @@ def drift(blocks: pl.DataFrame) -> Figure:
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*upper.get_legend_handles_labels(), frameon=False, loc="outside lower left", ncols=2, fontsize=8)
     return figure
-
-
-def _base(rule: str) -> str:
-    return rule.removesuffix("_ask_once")

@@ -5,24 +5,16 @@ from math import log
 import polars as pl
 
 from evaluation import floors, ledger, rules
+from evaluation.show.formats import readable
 
 
 def pairs(values: dict) -> pl.DataFrame:
-    """Two columns, name and value, of a flat dict; shares and rates in percent."""
+    """Return two columns, name and value, of a flat dict; shares and rates in percent."""
     return pl.DataFrame(
-        [(name.replace("_", " "), _plain(name, value)) for name, value in values.items()],
+        [(name.replace("_", " "), readable(name, value)) for name, value in values.items()],
         schema=["what", "value"],
         orient="row",
     )
-
-
-def _plain(name: str, value) -> str:
-    if value is None:
-        return "undefined"
-    if isinstance(value, float):
-        shares = ("_also_", "_with_", "rate", "prevalence")
-        return f"{value:.2%}" if any(word in name for word in shares) else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def familiar(seen: pl.DataFrame) -> pl.DataFrame:
@@ -39,9 +31,9 @@ def familiar(seen: pl.DataFrame) -> pl.DataFrame:
 
 
 def before_training(loss: float, vocabulary_size: int) -> pl.DataFrame:
-    """An untrained model's loss beside ln(V + 1), what evenly spread belief costs, and their ratio; nats a key."""
+    """An untrained model's loss beside ln(V + 1), the uniform-guess loss, and their ratio; nats a key."""
     nothing = log(vocabulary_size + 1)
-    return pairs({"knows nothing, ln(V + 1)": nothing, "untrained model": loss, "ratio": loss / nothing})
+    return pairs({"uniform guess, ln(V + 1)": nothing, "untrained model": loss, "ratio": loss / nothing})
 
 
 def training_summary(training: pl.DataFrame, max_epochs: int) -> pl.DataFrame:
@@ -151,20 +143,34 @@ def _with_interval(measured: dict, name: str) -> str | None:
     return None if value is None else f"{value:.3f} ({low:.3f} - {high:.3f})"
 
 
+def headline(found: dict) -> pl.DataFrame:
+    """Return the table for the terminal: the default verdict first, the other rules, and the floors beside them."""
+    default = found["default_rule"]
+    rest = [name for name in (*rules.RANK_RULES, *rules.SCORE_RULES) if name != default]
+    names = [default, *rest, *floors.TRIVIAL, f"bigram_{default}"]
+    wanted = ("precision", "recall", "f1", "f1_low", "f1_high", "false_alarm_rate", "average_precision")
+    rows = [
+        {"rule": ledger.TITLES[name] + " (default)" * (name == default)}
+        | {column: found["rules"][name][column] for column in wanted}
+        for name in names
+        if name in found["rules"]
+    ]
+    return pl.DataFrame(rows, schema={"rule": pl.String} | dict.fromkeys(wanted, pl.Float64))
+
+
 def conclusion(found: dict) -> str:
-    """What the figures say: the best rule, and whether it beats the best trivial detector."""
+    """Say what the default verdict, named before the test, achieves, and whether it beats the best trivial detector."""
     f1 = {name: values["f1"] for name, values in found["rules"].items() if values["f1"] is not None}
-    trivial = {name for name in f1 if ledger.TITLES[name].startswith("trivial")}
-    if not f1:
-        return "The test set has no anomaly: there is no F1 to compare. Look at the false-alarm rates and the ranking."
-    rule = max((name for name in f1 if name not in trivial), key=f1.__getitem__)
-    floor = max(trivial, key=f1.__getitem__)
-    best = found["rules"][rule]
-    verdict = "beats" if f1[rule] > f1[floor] else "does not beat"
-    close = ", which lies within its interval" if best["f1_low"] <= f1[floor] < f1[rule] else ""
+    default = found["default_rule"]
+    trivial = {name: value for name, value in f1.items() if ledger.TITLES[name].startswith("trivial")}
+    if default not in f1 or not trivial:
+        return "There is no F1 to compare: the test set has no labeled anomaly, or nothing was flagged."
+    own, floor = found["rules"][default], max(trivial, key=trivial.__getitem__)
+    outcome = "beats" if f1[default] > f1[floor] else "does not beat"
+    close = ", which lies within its interval" if own["f1_low"] <= f1[floor] < f1[default] else ""
     return (
-        f"The best of the calibrated rules here is {ledger.TITLES[rule]}: F1 {f1[rule]:.3f} ({best['f1_low']:.3f} to "
-        f"{best['f1_high']:.3f}) at a false-alarm rate of {best['false_alarm_rate']:.2%}. It {verdict} the best "
+        f"The default verdict, {ledger.TITLES[default]}, has F1 {f1[default]:.3f} ({own['f1_low']:.3f} to "
+        f"{own['f1_high']:.3f}) at a false-alarm rate of {own['false_alarm_rate']:.2%}. It {outcome} the best "
         f"trivial detector ({ledger.TITLES[floor].removeprefix('trivial: ')}, F1 {f1[floor]:.3f}){close}."
     )
 
@@ -194,13 +200,21 @@ def cost(found: dict) -> pl.DataFrame:
     return pairs(seconds | sizes | {"peak memory of this notebook, GB": found["peak_memory_gb"]})
 
 
-def ledger_overview(rows: pl.DataFrame) -> pl.DataFrame:
-    """The ledger's rows of one data set, means over seeds, best F1 first."""
-    table = ledger.summary(rows)
-    titles = [ledger.TITLES[rule] for rule in table["rule"]]
+def ledger_overview(own: pl.DataFrame, reference: pl.DataFrame) -> pl.DataFrame:
+    """Return the default verdict of every method that ran on a data set, yours and the reference's, best F1 first."""
+    tables = []
+    for source, rows in (("yours", own), ("reference", reference)):
+        table = ledger.summary(rows.filter("default" if len(rows) else pl.lit(True)))
+        tables.append(table.with_columns(ledger=pl.lit(source)))
+    table = pl.concat(tables).sort("f1", descending=True, nulls_last=True, maintain_order=True)
     return table.select(
-        pl.col("model").fill_null("none"),
-        pl.Series("rule", titles),
-        "seeds",
-        *("f1", "f1_low", "f1_high", "precision", "recall", "average_precision"),
+        "ledger",
+        method=pl.format("{}/{}", "method", "model"),
+        rule=pl.col("rule").replace_strict(ledger.TITLES, return_dtype=pl.String),
+        seeds="seeds",
+        f1="f1",
+        f1_lowest="f1_lowest",
+        f1_highest="f1_highest",
+        precision="precision",
+        recall="recall",
     )

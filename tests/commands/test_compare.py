@@ -9,14 +9,16 @@ import pytest
 from sklearn.metrics import f1_score
 
 from commands import compare
+from core.data import open_data
 from core.errors import BadInput
 from evaluation import compare as comparison
 from evaluation import ledger, metrics, rules
-from evaluation.show import comparison_plots
+from evaluation.show import compare_plots
 from methods.deeplog import DeepLog, Settings
 from methods.next_key import NextKey
 from methods.next_key.recipes import TrainingSettings
-from utils import LEDGER, open_data, run_folder
+from runs import many, steps
+from runs.folder import LEDGER, run_folder
 
 QUICK = partial(DeepLog, settings=Settings(max_epochs=2))
 
@@ -50,25 +52,29 @@ def test_a_failed_run_stays_visible_and_does_not_stop_the_others(compared, works
     assert compared["status"].to_list() == ["done", "failed: ValueError: it cannot"]
     failed = ledger.failures(ledger.read(LEDGER)).row(0, named=True)
     assert (failed["method"], failed["model"], failed["status"]) == ("fails", "always", "failed: ValueError: it cannot")
-    assert "about to fail" in (workspace / "results" / "sample" / "compare-fails-always-s0.log").read_text()
+    assert "about to fail" in (workspace / "results" / "sample" / "fails-always-s0.log").read_text()
 
 
 def test_a_killed_run_is_not_explained_by_what_it_printed_last(tmp_path):
     """Out of memory it had just printed an epoch, which as a reason would send a person the wrong way."""
     log = tmp_path / "run.log"
     log.write_text("epoch 3 training loss 0.1\n")
-    assert compare._reason(log, -9).startswith("killed by signal 9")
-    assert compare._reason(log, 1) == "epoch 3 training loss 0.1"
-    assert compare._reason(tmp_path / "none.log", 1) == "exit code 1"
+    assert many._reason(log, -9).startswith("killed by signal 9")
+    assert many._reason(log, 1) == "epoch 3 training loss 0.1"
+    assert many._reason(tmp_path / "none.log", 1) == "exit code 1"
 
 
 def test_a_method_that_fails_with_one_seed_leaves_nothing_to_compare(workspace, monkeypatch):
     """The table across seeds would be empty, and the notebook would end in a traceback."""
     ends = {0: "done", 1: "failed: it cannot"}
     monkeypatch.setattr(
-        compare, "_run", lambda run, alpha, prevalence: {"method": "a/b", "seed": run.seed, "status": ends[run.seed]}
+        compare,
+        "run_all",
+        lambda wanted: pl.DataFrame(
+            [{"method": "a/b", "data": run.folder, "seed": run.seed, "status": ends[run.seed]} for run in wanted]
+        ),
     )
-    with pytest.raises(BadInput, match=r"with every seed; .*sample-split1/compare-deeplog-lstm-s1.log says why"):
+    with pytest.raises(BadInput, match=r"with every seed; .*sample-split1/deeplog-lstm-s1.log says why"):
         compare.run_missing({"deeplog/lstm": QUICK}, "sample", [0, 1], 0.01, None)
 
 
@@ -84,7 +90,7 @@ def test_finished_runs_are_passed_over_until_another_rate_is_asked_for(compared,
 
 def test_every_rule_of_a_run_is_in_the_ledger_with_its_size_and_at_both_prevalences(compared):
     rows = ledger.read(LEDGER).filter(pl.col("method") == "deeplog")
-    assert set(rows["rule"]) == {*rules.RULES, rules.PAPER_RULE}
+    assert set(rows["rule"]) == {*rules.RANK_RULES, rules.PAPER_RULE}
     assert rows["prevalence"].unique().sort(nulls_last=True).to_list() == [0.03, None]
     assert rows["parameters"].null_count() == 0
     assert rows["best_f1"].null_count() == 0
@@ -93,7 +99,7 @@ def test_every_rule_of_a_run_is_in_the_ledger_with_its_size_and_at_both_prevalen
 def test_the_language_model_gets_the_figures_of_its_notebooks(workspace):
     """Compared through another door it must not be another result."""
     settings = TrainingSettings(max_epochs=2)
-    run = compare.complete(partial(NextKey, "tiny-llama", settings=settings), "sample", 0, 0.01, None)
+    run = steps.complete(partial(NextKey, "tiny-llama", settings=settings), "sample", 0, 0.01, None)
     data = open_data("sample")
     alone = NextKey("tiny-llama", 0, settings=settings)
     alone.fit(data.keys("train"), data.keys("validation"), workspace / "checkpoints")
@@ -200,9 +206,9 @@ def test_ranks_share_ties_and_one_seed_has_no_critical_difference():
 
 
 def test_bars_join_what_cannot_be_told_apart_and_nothing_else():
-    assert comparison_plots._groups([1.0, 1.5, 2.4, 4.0], 1.0) == [(0, 1), (1, 2)]
-    assert comparison_plots._groups([1.0, 3.0, 5.0], 1.0) == []
-    assert comparison_plots._groups([1.0, 1.1, 1.2], 1.0) == [(0, 2)]
+    assert compare_plots._groups([1.0, 1.5, 2.4, 4.0], 1.0) == [(0, 1), (1, 2)]
+    assert compare_plots._groups([1.0, 3.0, 5.0], 1.0) == []
+    assert compare_plots._groups([1.0, 1.1, 1.2], 1.0) == [(0, 2)]
 
 
 def test_what_one_finds_alone_worked_by_hand():
@@ -230,21 +236,21 @@ def test_the_sentence_names_who_does_not_beat_what_learns_nothing():
     table = pl.DataFrame(
         {
             "method": ["a/x", "none", "b/y", "a/x", "published: c"],
-            "rule": ["score", "trivial: bigram", "score", "top", "p"],
+            "rule": ["score (default)", "trivial: bigram", "score (default)", "top", "p"],
             "f1": [0.9, 0.8, 0.7, 0.6, 0.99],
         }
     )
     sentence = comparison.standing(table)
     assert "learns nothing is bigram, F1 0.800" in sentence
-    assert "Above it: a/x (0.900)." in sentence
-    assert "Not above it: b/y (0.700)." in sentence
+    assert "above it: a/x (0.900)." in sentence
+    assert "not above it: b/y (0.700)." in sentence
 
 
 def test_figures_of_one_seed_and_of_several_are_drawn(tmp_path):
-    comparison_plots.f1_points(F1, F1.select("seed", "a")).savefig(tmp_path / "points.png")
+    compare_plots.f1_points(F1, F1.select("seed", "a")).savefig(tmp_path / "points.png")
     found = comparison.critical_difference(F1)
-    comparison_plots.critical_difference(found, "title").savefig(tmp_path / "difference.png")
+    compare_plots.critical_difference(found, "title").savefig(tmp_path / "difference.png")
     orders = {name: np.arange(4.0) for name in "ab"}
-    comparison_plots.precision_recall_curves(orders, np.array([0, 1, 0, 1]), 0.1).savefig(tmp_path / "curves.png")
-    comparison_plots.agreement(np.eye(2), ["a", "b"]).savefig(tmp_path / "agreement.png")
+    compare_plots.precision_recall_curves(orders, np.array([0, 1, 0, 1]), 0.1).savefig(tmp_path / "curves.png")
+    compare_plots.agreement(np.eye(2), ["a", "b"]).savefig(tmp_path / "agreement.png")
     assert len(list(tmp_path.iterdir())) == 4

@@ -1,76 +1,107 @@
 """Sweeps: finished runs are passed over, failed ones stay visible, a seed splits the data anew."""
 
 import json
-import subprocess
 
 import polars as pl
 import pytest
 
 import parse_logs
-from commands import sweep
+from commands import folders, sweep
+from core.data import open_data
 from core.errors import BadInput
 from evaluation import ledger
-from utils import LEDGER, open_data
+from runs import many
+from runs.folder import LEDGER
 
 
 class Runs:
-    """Stands in for the processes of a sweep: keeps their commands, records a row, fails where it is told to."""
+    """Stands in for the processes of a sweep: does nothing, or fails where it is told to."""
 
     def __init__(self, failing: str = "") -> None:
-        self.commands, self.failing = [], failing
+        self.started, self.failing = [], failing
 
-    def __call__(self, command, stdout, stderr):
-        words = dict(zip(command[3::2], command[4::2], strict=False))
-        self.commands.append(words)
-        if self.failing == words["--model"]:
-            stdout.write("epoch 1\nrun.py: it does not fit\n")
-            stdout.flush()
-            return subprocess.CompletedProcess(command, 2)
-        about = open_data(words["--data"]).ledger_columns() | {"method": "next_key", "rule": "top_k", "status": "done"}
-        about |= {"alpha": 0.01}
-        ledger.record(LEDGER, [about | {"model": words["--model"], "seed": int(words["--seed"])}])
-        return subprocess.CompletedProcess(command, 0)
+    def __call__(self, target, args):
+        self.run = args[0]
+        return self
+
+    def start(self):
+        self.started.append((self.run.folder, self.run.model, self.run.seed))
+
+    def join(self):
+        self.exitcode = int(self.failing == self.run.model)
+        self.run.log.write_text("epoch 1\nit does not fit\n")
 
 
-def test_a_seed_is_that_of_the_weights_and_of_the_split(workspace, monkeypatch):
-    runs = Runs()
-    monkeypatch.setattr(sweep.subprocess, "run", runs)
+@pytest.fixture
+def runs(workspace, monkeypatch):
+    """The sweep without models: a finished run records one rule."""
+    stand_in = Runs()
+
+    def record(run, status):
+        about = open_data(run.folder).ledger_columns() | {"method": run.method, "model": run.model, "seed": run.seed}
+        if status == "done":
+            run.results.mkdir(parents=True, exist_ok=True)
+            (run.results / "metrics.json").write_text("{}")
+            about |= {"rule": "top_k", "alpha": run.alpha}
+        ledger.record(LEDGER, [about | {"status": status}])
+
+    monkeypatch.setattr(many.multiprocessing, "get_context", lambda kind: type("Context", (), {"Process": stand_in}))
+    monkeypatch.setattr(many, "_workers", lambda: (1, 1))
+    monkeypatch.setattr(many, "_record", record)
+    return stand_in
+
+
+def test_one_seed_sets_the_weights_and_the_split(runs):
     assert sweep.main(["--data", "sample", "--seeds", "0", "1"]) == 0
-    assert [(words["--data"], words["--seed"]) for words in runs.commands] == [("sample", "0"), ("sample-split1", "1")]
+    assert [(folder, seed) for folder, _, seed in runs.started] == [("sample", 0), ("sample-split1", 1)]
     rows = ledger.read(LEDGER)
     assert rows["data"].unique().to_list() == ["sample"]
     assert rows["split_seed"].to_list() == [0, 1]
 
 
-def test_finished_runs_are_passed_over_until_the_data_change(workspace, monkeypatch, capsys):
-    runs = Runs()
-    monkeypatch.setattr(sweep.subprocess, "run", runs)
+def test_finished_runs_are_passed_over_until_the_data_change(runs, workspace, capsys):
     for _ in range(2):
         sweep.main(["--data", "sample", "--seeds", "0", "1"])
-    assert len(runs.commands) == 2
-    assert capsys.readouterr().out.count("done already") == 2
+    assert len(runs.started) == 2
+    assert "2 of 2 runs are done" in capsys.readouterr().out
     path = workspace / "data" / "sample" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data_hash": "0" * 16}))
     sweep.main(["--data", "sample", "--seeds", "0", "1"])
-    assert len(runs.commands) == 3, "the split of a changed folder has other sequences only if they changed"
+    assert len(runs.started) == 3, "the split of a changed folder has other sequences only if they changed"
 
 
-def test_a_failed_run_is_recorded_and_the_next_one_begins(workspace, monkeypatch, capsys):
-    runs = Runs(failing="tiny-qwen2")
-    monkeypatch.setattr(sweep.subprocess, "run", runs)
+def test_another_prevalence_is_another_run(runs):
+    sweep.main(["--seeds", "0"])
+    sweep.main(["--seeds", "0", "--prevalence", "0.03"])
+    assert len(runs.started) == 2
+
+
+def test_a_failed_run_is_recorded_and_the_next_one_begins(runs, capsys):
+    runs.failing = "tiny-qwen2"
     assert sweep.main(["--models", "tiny-qwen2", "tiny-llama"]) == 1
-    assert len(runs.commands) == 2
-    assert "run.py: it does not fit" in capsys.readouterr().out
-    assert ledger.failures(ledger.read(LEDGER))["status"].to_list() == ["failed: run.py: it does not fit"]
+    assert len(runs.started) == 2
+    assert "failed: it does not fit" in capsys.readouterr().out
+    assert ledger.failures(ledger.read(LEDGER))["status"].to_list() == ["failed: it does not fit"]
     runs.failing = ""
     assert sweep.main(["--models", "tiny-qwen2", "tiny-llama"]) == 0
-    assert len(runs.commands) == 3
+    assert len(runs.started) == 3
     assert ledger.failures(ledger.read(LEDGER)).is_empty()
 
 
 def test_missing_data_are_a_sentence_with_exit_code_2(workspace, capsys):
     assert sweep.main(["--data", "nothing"]) == 2
     assert "data/nothing" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_in_one_sentence(workspace, monkeypatch, capsys):
+    """A traceback of forty lines says nothing of that the same command goes on."""
+
+    def stopped(wanted):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "run_all", stopped)
+    assert sweep.main([]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------------------- split anew
@@ -103,10 +134,10 @@ def test_what_cannot_be_split_anew_is_a_sentence(workspace, capsys):
     path.write_text(json.dumps(manifest))
     assert parse_logs.main(["x", "--resplit", "data/sample", "--seed", "1"]) == 2
     assert "split by time" in capsys.readouterr().err
-    assert sweep.split_folder("sample", 1) == "sample"
+    assert folders.split_folder("sample", 1) == "sample"
 
 
 def test_a_folder_that_cannot_be_made_stops_the_sweep_before_it_begins(workspace, monkeypatch):
-    monkeypatch.setattr(sweep.parse_logs, "main", lambda arguments: 2)
+    monkeypatch.setattr(folders.parse_logs, "main", lambda arguments: 2)
     with pytest.raises(BadInput, match="data/sample-split3 could not be made"):
-        sweep.split_folder("sample", 3)
+        folders.split_folder("sample", 3)

@@ -92,7 +92,7 @@ def test_alarms_come_back_from_csv_with_keys_and_ids_as_text(tmp_path):
 
 
 def write_run(folder: Path, found_alarms: pl.DataFrame, **changes) -> str:
-    """A run folder with reasons.html, and that page; `changes` replace keys of metrics.json and config.json."""
+    """A run folder with report.html, and that page; `changes` replace keys of metrics.json and config.json."""
     (folder / "figures").mkdir(parents=True)
     for name in ("sources", "f1", "something_new"):
         (folder / "figures" / f"{name}.png").write_bytes(PICTURE + name.encode())
@@ -115,9 +115,10 @@ def write_run(folder: Path, found_alarms: pl.DataFrame, **changes) -> str:
 def some_metrics() -> dict:
     measured = metrics.measure(np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0]))
     measured |= {"auroc": None, "average_precision": None}
-    verdicts = dict.fromkeys((*rules.RULES, "unseen_key"), measured)
+    verdicts = dict.fromkeys((*rules.RANK_RULES, "unseen_key"), measured)
     about = {"test_sequences": 4, "test_anomalies": 2, "simulated": False}
     return {
+        "default_rule": "tail_probability",
         "rules": verdicts,
         "at_prevalence": None,
         "distinct": {"sequences": 4, "rules": verdicts},
@@ -132,7 +133,7 @@ def hostile_sequence() -> str:
     row = {"sequence_id": HOSTILE, "length": 1, "worst_event": 0}
     row |= {"event_ranks": [9, 1], "event_tail_probabilities": [0.001, 1.0]}
     events = [{"line": 1, "key": HOSTILE, "event": HOSTILE}, {"line": None, "key": "<end>", "event": "end"}]
-    return reasons.describe_sequence(row, events, [HOSTILE], opened=True)[0]
+    return reasons.describe_sequence(row, events, [("40%", HOSTILE)], opened=True)[0]
 
 
 @pytest.fixture
@@ -210,14 +211,15 @@ def test_a_prevalence_that_was_asked_for_has_its_own_table(tmp_path):
 
 def test_an_early_end_and_an_unlabeled_sequence_are_told_in_words(tmp_path):
     html = write_run(tmp_path / "run", alarms(judged({"worst_event": 3, "label": None}), ABC, {}, always_a))
-    assert "the sequence ends here" in html and "end after 3<" in html and "<td>-</td>" in html
-    assert "&lt;1% end of the sequence" in html
+    assert "the sequence ends here" in html and "end after 3 events<" in html and "<th>label</th>" not in html
+    assert "<span>&lt;1%</span> <span>end of the sequence</span>" in html
 
 
 def test_many_alarms_are_cut_and_counted(tmp_path):
     found = alarms(judged(*({"sequence_id": f"s{number % 3}"} for number in range(70))), ABC, {}, always_a)
     html = write_run(tmp_path / "run", found)
-    assert "The 50 strangest of 70 flagged sequences" in html and html.count("event 2 of 3, line 5") == 50
+    assert "70 more that only other rules flag, the 50 strangest shown" in html
+    assert html.count("event 2 of 3, line 5") == 50
 
 
 def test_an_id_that_looks_like_a_number_is_shown_as_it_is(tmp_path):
@@ -228,7 +230,7 @@ def test_an_id_that_looks_like_a_number_is_shown_as_it_is(tmp_path):
 
 def test_a_run_without_alarms_has_a_page(tmp_path):
     html = write_run(tmp_path / "run", alarms(judged({"flagged_top_k": False}), ABC, {}, always_a))
-    assert "The 0 strangest of 0 flagged sequences" in html
+    assert "flags no sequence" in html
 
 
 def test_the_command_of_a_pretrained_model_names_its_key_embeddings(tmp_path):

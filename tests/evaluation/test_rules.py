@@ -53,7 +53,7 @@ def test_counts_confirm_what_the_tail_suspects():
 def test_an_unseen_key_is_an_alarm_under_every_rule():
     decision = rules.calibrate(scores([1] * 19), vocabulary_size=12, alpha=0.1)
     test = scores([1], tails=[1.0], unseen=[True], counts_seen=[True])
-    assert all(flagged(rules.apply(test, decision), rule) == [True] for rule in rules.RULES)
+    assert all(flagged(rules.apply(test, decision), rule) == [True] for rule in rules.RANK_RULES)
 
 
 def test_unseen_keys_beyond_alpha_are_said_and_do_not_switch_the_rules_off():
@@ -73,7 +73,7 @@ def test_too_few_validation_sequences_promise_nothing_they_cannot_keep():
     assert "1.01% at best" in decision["notes"][0]
     assert decision["rules"]["top_k"]["K"] == 13
     flags = rules.apply(scores([13], tails=[0.0]), decision).row(0, named=True)
-    assert not any(flags[f"flagged_{rule}"] for rule in rules.RULES)
+    assert not any(flags[f"flagged_{rule}"] for rule in rules.RANK_RULES)
     assert decision["false_alarm_interval"] == (0.0, 0.0)
     assert rules.calibrate(scores([1] * 99), vocabulary_size=12, alpha=0.01)["alpha_kept"] is True
 
@@ -97,9 +97,9 @@ def test_the_promised_false_alarm_rate_holds_on_average():
         tails = chance.beta(2, 5, size=299)
         frame = scores(np.ceil(1 / tails).astype(int).tolist(), tails=tails.tolist())
         decision = rules.calibrate(frame[:99], vocabulary_size=10_000, alpha=0.05)
-        flags = rules.apply(frame[99:], decision).select(f"flagged_{rule}" for rule in rules.RULES)
+        flags = rules.apply(frame[99:], decision).select(f"flagged_{rule}" for rule in rules.RANK_RULES)
         rates.append(flags.select(pl.all().mean()).row(0))
-    means = dict(zip(rules.RULES, np.mean(rates, axis=0), strict=True))
+    means = dict(zip(rules.RANK_RULES, np.mean(rates, axis=0), strict=True))
     assert max(means.values()) <= 0.05 + 0.0025  # three standard errors
     assert means["tail_probability"] >= 0.05 - 0.0025  # continuous scores: the promise is used, too
 

@@ -159,7 +159,7 @@ WINDOWS = st.lists(st.text("abxyz!", min_size=1, max_size=6), min_size=1, max_si
 
 
 def static(windows: list[str]) -> np.ndarray:
-    return rules.apply(scores(windows), DECISION).select(f"flagged_{rule}" for rule in rules.RULES).to_numpy()
+    return rules.apply(scores(windows), DECISION).select(f"flagged_{rule}" for rule in rules.RANK_RULES).to_numpy()
 
 
 @given(WINDOWS)

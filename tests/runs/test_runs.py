@@ -12,16 +12,18 @@ from core.errors import BadInput
 from evaluation import ledger, rules
 from evaluation.report import markdown, reasons
 from evaluation.show import plots, tables
+from runs import steps
+from runs.folder import LEDGER, Run, open_run, start_run
 
 SETTINGS = {"context": 8}
 
 
-def trained(seed: int = 0) -> utils.Run:
-    run = utils.start_run("sample", "tiny-llama", seed, SETTINGS)
+def trained(seed: int = 0) -> Run:
+    run = start_run("sample", "tiny-llama", seed, SETTINGS)
     run.model_folder.mkdir()
     rows = [{"epoch": 0, "training_loss": None, "validation_loss": 3.0, "seconds": 0.0}]
     rows.append({"epoch": 1, "training_loss": 1.0, "validation_loss": 1.5, "seconds": 2.0})
-    run.write_training(pl.DataFrame(rows, infer_schema_length=None), parameters=7)
+    steps.keep_training(run, pl.DataFrame(rows, infer_schema_length=None), parameters=7)
     return run
 
 
@@ -59,8 +61,8 @@ def test_a_run_of_another_data_set_is_refused(workspace):
     trained()
     change_data_hash(workspace / "data" / "sample")
     for opening in (
-        lambda: utils.open_run("sample", "tiny-llama", 0),
-        lambda: utils.start_run("sample", "tiny-llama", 0, SETTINGS),
+        lambda: open_run("sample", "tiny-llama", 0),
+        lambda: start_run("sample", "tiny-llama", 0, SETTINGS),
     ):
         with pytest.raises(BadInput, match=r"is a run with data hash \w{16}, not 0{16}.*choose another SEED"):
             opening()
@@ -69,25 +71,25 @@ def test_a_run_of_another_data_set_is_refused(workspace):
 def test_a_run_with_other_settings_is_refused(workspace):
     trained()
     with pytest.raises(BadInput, match="is a run with settings"):
-        utils.start_run("sample", "tiny-llama", 0, {"context": 16})
+        start_run("sample", "tiny-llama", 0, {"context": 16})
 
 
 def test_an_untrained_run_is_refused_and_a_broken_file_named(workspace):
     with pytest.raises(BadInput, match=r"config\.json does not exist; run train\.ipynb first"):
-        utils.open_run("sample", "tiny-llama", 0)
-    run = utils.start_run("sample", "tiny-llama", 0, SETTINGS)
+        open_run("sample", "tiny-llama", 0)
+    run = start_run("sample", "tiny-llama", 0, SETTINGS)
     with pytest.raises(BadInput, match=r"not trained yet; run train\.ipynb"):
-        utils.open_run("sample", "tiny-llama", 0)
+        open_run("sample", "tiny-llama", 0)
     (run.folder / "config.json").write_text('{"data": ')
     with pytest.raises(BadInput, match=r"config\.json is broken"):
-        utils.open_run("sample", "tiny-llama", 0)
+        open_run("sample", "tiny-llama", 0)
 
 
 def test_a_decision_of_another_data_set_is_refused(workspace):
     run = trained()
     with pytest.raises(BadInput, match=r"decision\.json does not exist; run get_k\.ipynb first"):
         run.read_decision()
-    run.write_decision({"alpha": 0.01})
+    steps.calibrate(run, steps.score(run, "validation", fake_score), 0.01)
     assert run.read_decision()["alpha"] == 0.01
     decision = json.loads((run.folder / "decision.json").read_text())
     (run.folder / "decision.json").write_text(json.dumps(decision | {"data_hash": "f" * 16}))
@@ -102,7 +104,7 @@ def test_scores_are_made_once(workspace):
         calls.append(len(sequences))
         return fake_score(sequences)
 
-    first, second = run.scores("validation", counted), run.scores("validation", counted)
+    first, second = steps.score(run, "validation", counted), steps.score(run, "validation", counted)
     assert calls == [250]
     assert first.equals(second)
 
@@ -115,40 +117,42 @@ def test_scores_of_another_model_or_other_data_are_made_again(workspace):
         calls.append(len(sequences))
         return fake_score(sequences)
 
-    run.scores("test", counted)
+    steps.score(run, "test", counted)
     (run.model_folder / "next_key.json").write_text("{}")
-    run.scores("test", counted)
+    steps.score(run, "test", counted)
     assert len(calls) == 2
-    run.judge(run.scores("test", counted), run.calibrate(run.scores("validation", counted), 20, 0.05))
-    run.scores("test", counted)
+    steps.judge(
+        run, steps.score(run, "test", counted), steps.calibrate(run, steps.score(run, "validation", counted), 0.05)
+    )
+    steps.score(run, "test", counted)
     assert len(calls) == 3, "the verdicts lost what the scores belong to"
     change_data_hash(workspace / "data" / "sample")
-    utils.Run(run.folder, utils.open_data("sample"), run.config).scores("test", counted)
+    steps.score(Run(run.folder, utils.open_data("sample"), run.config), "test", counted)
     assert len(calls) == 4
 
 
 def test_only_the_first_process_of_a_launcher_writes(workspace, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    run = utils.start_run("sample", "tiny-llama", 0, SETTINGS)
+    run = start_run("sample", "tiny-llama", 0, SETTINGS)
     assert not (run.folder / "config.json").exists()
     assert run.config["settings"] == SETTINGS
 
 
 def test_another_process_never_removes_what_the_first_may_still_need(workspace, monkeypatch):
     """It may be done while the first one is still saving the model: killed then, the training would be lost."""
-    run = utils.start_run("sample", "tiny-llama", 0, SETTINGS)
+    run = start_run("sample", "tiny-llama", 0, SETTINGS)
     run.checkpoints.mkdir()
     monkeypatch.setenv("RANK", "1")
-    run.write_training(pl.DataFrame({"epoch": [0]}), parameters=7)
+    steps.keep_training(run, pl.DataFrame({"epoch": [0]}), parameters=7)
     assert run.checkpoints.is_dir()
     monkeypatch.setenv("RANK", "0")
-    run.write_training(pl.DataFrame({"epoch": [0]}), parameters=7)
+    steps.keep_training(run, pl.DataFrame({"epoch": [0]}), parameters=7)
     assert not run.checkpoints.exists()
 
 
 def test_the_way_a_model_takes_stands_in_the_environment(workspace):
     run = trained()
-    table = run.write_path({"path": "Transformers + PEFT", "dtype": "float32", "why": "no GPU"})
+    table = steps.keep_path(run, {"path": "Transformers + PEFT", "dtype": "float32", "why": "no GPU"})
     assert {"model: path", "model: why", "device"} <= set(table["what"])
     assert json.loads((run.folder / "environment.json").read_text())["model"]["why"] == "no GPU"
 
@@ -156,16 +160,15 @@ def test_the_way_a_model_takes_stands_in_the_environment(workspace):
 def test_a_local_model_goes_by_the_name_of_its_folder(workspace):
     """A whole path in a folder name or a table would name the machine, and could not be opened elsewhere."""
     (workspace / "models" / "mine").mkdir(parents=True)
-    run = utils.start_run("sample", str(workspace / "models" / "mine"), 0, SETTINGS)
+    run = start_run("sample", str(workspace / "models" / "mine"), 0, SETTINGS)
     assert run.folder.as_posix() == "results/sample/next_key-mine-s0"
     assert run.config["model"] == "mine"
 
 
-def judged_run(workspace) -> tuple[utils.Run, dict, dict]:
+def judged_run(workspace) -> tuple[Run, dict, dict]:
     run = trained()
-    decision = run.calibrate(run.scores("validation", fake_score), 20, 0.05)
-    run.write_decision(decision)
-    _, found = run.judge(run.scores("test", fake_score), run.read_decision())
+    decision = steps.calibrate(run, steps.score(run, "validation", fake_score), 0.05)
+    _, found = steps.judge(run, steps.score(run, "test", fake_score), run.read_decision())
     return run, found, decision
 
 
@@ -174,12 +177,12 @@ def test_test_scores_and_metrics_hold_what_the_contract_names(workspace):
     columns = set(pl.read_parquet(run.folder / "test_scores.parquet").columns)
     own = {"sequence_id", "label", "length", "rank", "tail_probability", "worst_event"}
     seen = {"count_vector_seen", "has_unseen_key", "in_training"}
-    assert own | seen | {f"flagged_{rule}" for rule in rules.RULES} <= columns
+    assert own | seen | {f"flagged_{rule}" for rule in rules.RANK_RULES} <= columns
     written = json.loads((run.folder / "metrics.json").read_text())
     assert written == json.loads(json.dumps(found))
     trivial = {"unseen_key", "unseen_key_or_length", "unseen_count_vector", "unseen_bigram"}
-    counting = {f"{name}_{rule}" for name in ("unigram", "bigram") for rule in rules.RULES}
-    assert set(written["rules"]) == set(rules.RULES) | {"top_k_paper"} | trivial | counting
+    counting = {f"{name}_{rule}" for name in ("unigram", "bigram") for rule in rules.RANK_RULES}
+    assert set(written["rules"]) == set(rules.RANK_RULES) | {"top_k_paper"} | trivial | counting
     assert set(written["distinct"]["rules"]) == set(written["rules"])
     assert written["distinct"]["sequences"] == written["data"]["distinct_sequences"] < 1250
     assert {"precision", "recall", "f1", "mcc", "f1_low", "f1_high"} <= set(written["rules"]["top_k"])
@@ -207,7 +210,7 @@ def test_a_test_without_labels_is_judged_without_a_crash(workspace):
     assert found["rules"]["top_k"]["f1"] is None
     assert "no F1 to compare" in tables.conclusion(found)
     assert tables.intervals(found)["f1"].null_count() == 4
-    assert len(run.record(found, decision)) == 14
+    assert len(steps.record(run, found, decision)) == 14
     judged = pl.read_parquet(run.folder / "test_scores.parquet")
     assert list(reasons.pick(judged, "top_k")) == ["alarms"]
     assert len(reasons.pick(judged, "top_k")["alarms"]) > 0
@@ -217,36 +220,54 @@ def test_a_test_without_labels_is_judged_without_a_crash(workspace):
 
 def test_the_ledger_keeps_one_row_a_run_and_rule(workspace):
     run, found, decision = judged_run(workspace)
-    run.record(found, decision)
-    rows = run.record(found, decision)
-    assert len(rows) == len(ledger.read(utils.LEDGER)) == 14
+    steps.record(run, found, decision)
+    rows = steps.record(run, found, decision)
+    assert len(rows) == len(ledger.read(LEDGER)) == 14
     own = rows.filter(pl.col("method") == "next_key")
-    assert own["rule"].to_list() == [*rules.RULES, "top_k_paper"]
+    assert own["rule"].to_list() == [*rules.RANK_RULES, "top_k_paper"]
     values = decision["rules"]
     assert own["K"].to_list() == [values["top_k"]["K"], None, None, values["top_k_paper"]["K"]]
     assert rows["simulated"].all()
 
 
-def test_the_conclusion_says_when_a_trivial_detector_wins(workspace):
+def test_the_conclusion_speaks_of_the_default_verdict_and_never_of_the_best_rule(workspace):
+    """The best of the rules would have been chosen with test labels."""
     _, found, _ = judged_run(workspace)
+    assert found["default_rule"] == "tail_probability_and_counts"
     assert "does not beat the best trivial detector" in tables.conclusion(found)
     for measured in found["rules"].values():
         measured |= {"f1": 0.5, "f1_low": 0.4, "f1_high": 0.6, "false_alarm_rate": 0.0}
-    found["rules"]["top_k"] |= {"f1": 0.9, "f1_low": 0.8, "f1_high": 1.0}
+    default = found["rules"]["tail_probability_and_counts"]
+    default |= {"f1": 0.9, "f1_low": 0.8, "f1_high": 1.0}
     assert "It beats the best trivial detector" in tables.conclusion(found)
-    found["rules"]["top_k"] |= {"f1_low": 0.45}
+    default |= {"f1_low": 0.45}
     assert "which lies within its interval" in tables.conclusion(found)
+    found["rules"]["top_k"] |= {"f1": 0.99}
+    assert "0.99" not in tables.conclusion(found)
+
+
+def test_the_default_verdict_of_windows_is_the_tail_probability_and_of_one_number_its_score():
+    assert rules.default_rule(rules.RANK_RULES, windowed=True) == "tail_probability"
+    assert rules.default_rule(rules.RANK_RULES, windowed=False) == "tail_probability_and_counts"
+    assert rules.default_rule(rules.SCORE_RULES, windowed=False) == "score"
+
+
+def test_the_table_of_the_terminal_is_short_and_begins_with_the_default_verdict(workspace):
+    """It once was 326 lines, with rows of methods that nobody ran."""
+    table = tables.headline(judged_run(workspace)[1])
+    assert len(table) <= 8
+    assert table["rule"][0] == "tail probability, confirmed by counts (default)"
 
 
 def test_a_prevalence_adds_rows_and_leaves_those_at_the_tests_own(workspace):
     run = trained()
-    decision = run.calibrate(run.scores("validation", fake_score), 20, 0.05)
-    scores = run.scores("test", fake_score)
-    _, own = run.judge(scores, decision)
-    _, both = run.judge(scores, decision, 0.0293)
+    decision = steps.calibrate(run, steps.score(run, "validation", fake_score), 0.05)
+    scores = steps.score(run, "test", fake_score)
+    _, own = steps.judge(run, scores, decision)
+    _, both = steps.judge(run, scores, decision, 0.0293)
     assert both["rules"] == own["rules"]
     assert both["at_prevalence"]["rules"]["top_k"]["recall"] == own["rules"]["top_k"]["recall"]
-    rows = run.record(both, decision)
+    rows = steps.record(run, both, decision)
     assert rows["prevalence"].value_counts().sort("prevalence").rows() == [(None, 14), (0.0293, 14)]
 
 
@@ -254,16 +275,16 @@ def test_a_failed_run_stays_visible_until_it_succeeds(workspace):
     """A table that drops what crashed shows survivors only."""
     run, found, decision = judged_run(workspace)
     about = run.data.ledger_columns() | {"method": "next_key", "model": "tiny-llama", "seed": 0}
-    failed = ledger.record(utils.LEDGER, [about | {"status": "failed: no memory", "date": "2026-01-01"}])
+    failed = ledger.record(LEDGER, [about | {"status": "failed: no memory", "date": "2026-01-01"}])
     assert ledger.failures(failed)["status"].to_list() == ["failed: no memory"]
     assert "failed: no memory" in markdown.everything(failed, markdown.read_published())
-    run.record(found, decision)
-    assert ledger.failures(ledger.read(utils.LEDGER)).is_empty()
+    steps.record(run, found, decision)
+    assert ledger.failures(ledger.read(LEDGER)).is_empty()
 
 
 def test_every_row_of_the_tables_names_its_command(workspace):
     run, found, decision = judged_run(workspace)
-    rows = run.record(found, decision)
+    rows = steps.record(run, found, decision)
     text = markdown.headline(rows, markdown.read_published())
     assert '1. `make sweep DATA=sample MODELS=tiny-llama SEEDS="0"`' in text
     table = [line for line in text.splitlines() if line.startswith("| ") and "| rule |" not in line]
@@ -284,7 +305,7 @@ def test_an_unknown_rule_is_a_sentence(workspace):
     run, _, _ = judged_run(workspace)
     judged = pl.read_parquet(run.folder / "test_scores.parquet")
     with pytest.raises(BadInput, match=r"no rule 'top_kk'; choose one of top_k, tail_probability"):
-        utils.gallery(run, judged, "top_kk", lambda prefixes: [[] for _ in prefixes])
+        steps.explain(run, judged, "top_kk", lambda prefixes: [[] for _ in prefixes])
 
 
 def test_the_report_and_the_alarms_of_a_run_are_written(workspace):
@@ -294,28 +315,27 @@ def test_the_report_and_the_alarms_of_a_run_are_written(workspace):
     def expected(prefixes):
         return [[("<end>", 1.0)] for _ in prefixes]
 
-    shown = utils.gallery(run, judged, "top_k", expected)
+    shown = steps.explain(run, judged, "top_k", expected)
     assert set(shown) == {"false alarms", "misses", "hits"}
-    run.write_report(judged, shown, expected)
+    steps.report(run, judged, shown, expected)
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert "SIMULATED" in page.upper()
     assert len(pl.read_csv(run.folder / "alarms.csv")) == int(
-        judged.select(pl.any_horizontal(f"flagged_{rule}" for rule in rules.RULES)).sum().item()
+        judged.select(pl.any_horizontal(f"flagged_{rule}" for rule in rules.RANK_RULES)).sum().item()
     )
 
 
 def test_answers_in_triage_csv_are_read_back(workspace):
     """The analyst's answers must survive the next run of the notebook, and change its verdicts."""
     run = trained()
-    scores = run.scores("test", fake_score)
+    scores = steps.score(run, "test", fake_score)
     queue = run.folder / "triage.csv"
-    by_labels = run.handle_drift(scores, True)["ask_once"]
+    by_labels = steps.accept_unseen(run, scores)["ask_once"]
     asked = pl.read_csv(queue, schema_overrides={"answer": pl.String})
     assert len(asked) >= 1
     assert asked["answer"].null_count() == len(asked)
     asked.with_columns(answer=pl.lit("benign")).write_csv(queue)
-    benign = run.handle_drift(scores, True)["ask_once"]
+    benign = steps.accept_unseen(run, scores)["ask_once"]
     assert not benign["has_unseen_key"].any()
     assert by_labels.columns == scores.columns
     assert pl.read_csv(queue)["answer"].unique().to_list() == ["benign"]
-    assert run.handle_drift(scores, False) == {}

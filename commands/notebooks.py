@@ -1,0 +1,48 @@
+"""Notebooks executed from the command line: what their cells print streams to the terminal, tables stay in them.
+
+Papermill's own command line shows a person a traceback where a sentence will do.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from core.errors import BadInput
+from core.files import replace
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def execute(name: str, output: Path, parameters: dict) -> None:
+    """Run the notebook `name` in the current folder and keep it as `output` when it has come to its end."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with replace(output) as place:
+        try:
+            papermill.execute_notebook(
+                ROOT / f"{name}.ipynb",
+                place,
+                parameters,
+                kernel_name="python3",
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                extra_arguments=["--log-level=ERROR"],  # of the kernel, which warns of its own local sockets
+            )
+        except PapermillExecutionError as error:
+            if error.ename == "BadInput":
+                raise BadInput(error.evalue) from None
+            if error.ename == "KeyboardInterrupt":
+                raise KeyboardInterrupt from None
+            raise
+
+
+def prepare_environment() -> None:
+    """Let the kernels import this repository, find no foreign kernel, and wait without spinning.
+
+    Two spinning threads collapse many-fold beside any other busy process; passive waiting costs a little when alone.
+    """
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.environ.pop("JUPYTER_PATH", None)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,163 @@
+"""Many runs, each in a process of its own, a few at a time: what `make compare` and `make sweep` have in common.
+
+What is done is passed over, what was interrupted goes on, a run that fails stays in the ledger as failed, and the next
+one begins.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from tqdm import tqdm
+
+from core.data import open_data
+from core.errors import EXIT_CODE, BadInput
+from core.files import read_json
+from evaluation import ledger, verdicts
+from runs import steps
+from runs.folder import LEDGER, open_run, run_folder
+
+Make = Callable[..., object]  # called with seed and templates; gives a detector (contract 3)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One run: how its detector is made, on a folder that is split by its seed, and what its verdicts are to say."""
+
+    make: Make
+    method: str
+    model: str
+    folder: str
+    seed: int
+    alpha: float
+    prevalence: float | None = None
+    ask_once: bool = False
+
+    @property
+    def title(self) -> str:
+        """Return what the line says that tells how it went."""
+        return f"{self.method}/{self.model} on {self.folder}, seed {self.seed}"
+
+    @property
+    def results(self) -> Path:
+        """Return its run folder."""
+        return run_folder(self.folder, self.model, self.seed, self.method)
+
+    @property
+    def log(self) -> Path:
+        """Return where what it prints goes."""
+        return self.results.with_name(f"{self.results.name}.log")
+
+
+def run_all(wanted: list[Wanted]) -> pl.DataFrame:
+    """Do what the ledger lacks; return one row a run: `method, data, seed, status, seconds` (of this call)."""
+    workers, threads = _workers()
+    with (
+        _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"),
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(total=len(wanted), desc="runs", disable=not sys.stderr.isatty(), leave=False) as bar,
+    ):
+        futures = [pool.submit(_run, run, bar) for run in wanted]
+        try:
+            return pl.DataFrame([future.result() for future in futures])
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)  # those that run get the same Ctrl-C
+            raise
+
+
+def _workers() -> tuple[int, int]:
+    """Return how many runs at a time, and threads of each: small models gain little from threads, a GPU is for one."""
+    import torch  # here: a look at the GPU is all that is wanted
+
+    cores = os.cpu_count() or 1
+    workers = 1 if torch.cuda.is_available() else min(cores, 4)
+    return workers, max(1, cores // workers)
+
+
+@contextlib.contextmanager
+def _environment(**wanted: str) -> Iterator[None]:
+    """Set variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({name: value} if value is not None else {})
+
+
+def _run(run: Wanted, bar: tqdm) -> dict:
+    """Do one run in a new process, unless the ledger has it; return its row."""
+    row = {"method": f"{run.method}/{run.model}", "data": run.folder, "seed": run.seed}
+    if is_done(run):
+        bar.update()
+        return row | {"status": "done before", "seconds": 0.0}
+    started = time.perf_counter()
+    run.log.parent.mkdir(parents=True, exist_ok=True)
+    # spawn: a fork of a notebook would share its threads and its GPU
+    process = multiprocessing.get_context("spawn").Process(target=_work, args=(run,))
+    process.start()
+    process.join()
+    seconds = time.perf_counter() - started
+    status = "done" if process.exitcode == 0 else f"failed: {_reason(run.log, process.exitcode)}"[:200]
+    _record(run, status)
+    bar.update()
+    tqdm.write(f"[{bar.n}/{bar.total}] {run.title}: {status} in {seconds:.0f} s", file=sys.stdout)
+    return row | {"status": status, "seconds": seconds}
+
+
+def is_done(run: Wanted) -> bool:
+    """Return whether the ledger has the rows that are asked for, and the run folder the verdicts of them."""
+    data = open_data(run.folder)
+    about = (data.manifest["data_hash"], run.method, run.model, run.seed, run.prevalence, run.alpha)
+    rules = ledger.finished(ledger.read(LEDGER), *about)
+    asked = not run.ask_once or not data.is_chronological or rules.str.ends_with("_ask_once").any()
+    return len(rules) > 0 and asked and (run.results / "metrics.json").is_file()
+
+
+def _record(run: Wanted, status: str) -> None:
+    """Write the verdicts of a run, or its failure, into the ledger."""
+    if status == "done":
+        opened = open_run(run.folder, run.model, run.seed, run.method)
+        found = read_json(opened.folder / "metrics.json", "remove it and run the same command again.")
+        steps.record(opened, found, opened.read_decision())
+        return
+    about = open_data(run.folder).ledger_columns() | {"method": run.method, "model": run.model, "seed": run.seed}
+    ledger.record(LEDGER, [about | {"date": verdicts.today(), "status": status}])
+
+
+def _reason(log: Path, code: int | None) -> str:
+    """Return the last line that a failed run printed; of one that was killed, as for its memory, it says nothing."""
+    if code is not None and code < 0:
+        return f"killed by signal {-code}; all that it printed is in {log.as_posix()}"
+    lines = log.read_text(encoding="utf-8").strip().splitlines() if log.is_file() else []
+    return lines[-1] if lines else f"exit code {code}"
+
+
+def _work(run: Wanted) -> None:
+    """Do the work of the new process; its exit code says whether it came to the end."""
+    with (
+        run.log.open("w", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        try:
+            steps.complete(run.make, run.folder, run.seed, run.alpha, run.prevalence, run.ask_once)
+        except BadInput as error:
+            print(error)
+            sys.exit(EXIT_CODE)
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on where it stopped")
+            sys.exit(130)
+        except Exception:
+            traceback.print_exc()
+            sys.exit(1)

@@ -1,0 +1,199 @@
+"""The steps of a run, in their order: fit, score, calibrate, judge, explain, record.
+
+The notebooks take them one at a time and show what each gives; the commands take them by `complete`. What is done is
+not done again: a trained model and its scores are kept in the run folder with the hashes of what they were made from.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+
+import polars as pl
+
+from core.data import open_data
+from core.environment import peak_memory_gb
+from core.errors import BadInput
+from core.files import is_first_process, write
+from evaluation import floors, ledger, ngrams, rules, unseen, verdicts
+from evaluation.report import page, reasons
+from evaluation.report.alarms import alarms
+from runs.folder import LEDGER, Run, start_run
+
+Score = Callable[[list[list[str]]], pl.DataFrame]
+Expected = Callable[[list[list[str]]], Sequence[Sequence[tuple[str, float]]]]  # the likeliest choices after prefixes
+
+
+def complete(
+    make: Callable, folder: str, seed: int, alpha: float, prevalence: float | None, ask_once: bool = False
+) -> Run:
+    """Take every step of a run that is missing, up to its row in the ledger; return the run.
+
+    `make` gives the untrained detector of a `seed` and the `templates` of a data folder (contract 3).
+    """
+    data = open_data(folder)
+    detector = make(seed=seed, templates=data.templates)
+    run = start_run(folder, detector.name, seed, detector.describe(), detector.method)
+    fit(run, detector)
+    saved = type(detector).load(run.model_folder, data.keys("train"))
+    validation, test = (score(run, split, saved.score) for split in ("validation", "test"))
+    decision = calibrate(run, validation, alpha)
+    accepted = accept_unseen(run, test) if ask_once and data.is_chronological else {}
+    judge(run, test, decision, prevalence, accepted)
+    return run
+
+
+# ------------------------------------------------------------------------------------------------------------ fit
+
+
+def fit(run: Run, detector) -> None:
+    """Train `detector` (contract 3) on the data and keep its model, unless the run is trained already."""
+    if run.is_trained:
+        print(f"{run.folder.as_posix()} is trained already; remove that folder to train again.")
+        return
+    curve = detector.fit(run.data.keys("train"), run.data.keys("validation"), run.checkpoints)
+    detector.save(run.model_folder)
+    keep_training(run, curve, detector.parameters)
+
+
+def keep_training(run: Run, curve: pl.DataFrame, parameters: int) -> None:
+    """Write the loss of every epoch, which marks the training as complete, and remove its checkpoints."""
+    about = {"peak_memory_gb": pl.lit(peak_memory_gb()), "parameters": pl.lit(parameters)}
+    write(run.folder / "training.csv", curve.with_columns(**about))
+    if is_first_process():  # it has saved the model by now; another one may be ahead of it
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+
+
+def keep_path(run: Run, path: dict) -> pl.DataFrame:
+    """Write into environment.json which way the model runs on this machine, and why; return the whole as a table."""
+    found = run.read_environment() | {"model": path}
+    write(run.folder / "environment.json", found)
+    flat = {name: value for name, value in found.items() if not isinstance(value, dict)}
+    rows = [*flat.items(), *((f"model: {name}", str(value)) for name, value in path.items())]
+    return pl.DataFrame(rows, schema=["what", "value"], orient="row")
+
+
+# ----------------------------------------------------------------------------------------------- score, calibrate
+
+
+def score(run: Run, split: str, ask: Score) -> pl.DataFrame:
+    """Return `<split>_scores.parquet`: ids, labels, the scores, and what of each sequence training had seen.
+
+    `ask` is called unless the file is there and was made by this model of these data, by the hashes of both.
+    """
+    path, hashes = run.folder / f"{split}_scores.parquet", run.hashes
+    if path.is_file() and hashes.items() <= pl.read_parquet_metadata(path).items():
+        return pl.read_parquet(path)
+    sequences = run.data.split(split)
+    started = time.perf_counter()
+    scored = ask(sequences["keys"].to_list())
+    seconds = pl.lit((time.perf_counter() - started) / max(1, len(scored))).alias("seconds")
+    first = sequences.select(first_of_its_kind=pl.col("keys").list.join(" ").is_first_distinct())
+    seen = floors.familiarity_of(run.data, split)
+    if "has_unseen_key" not in scored.columns:
+        scored = scored.with_columns(has_unseen_key=~seen["all_keys_seen"])
+    about = [sequences.select("sequence_id", "label"), scored, seen, first]
+    whole = pl.concat(about, how="horizontal").with_columns(seconds)
+    write(path, whole, hashes)
+    return whole
+
+
+def calibrate(run: Run, scores: pl.DataFrame, alpha: float) -> dict:
+    """Calibrate the rules at `alpha` on the validation scores, and on those of unigram and bigram; write decision.json.
+
+    Return what it holds, see `rules.calibrate`.
+    """
+    counted = ngrams.scores_of(run.data, "validation")
+    decision = verdicts.calibrate_all(scores, len(run.data.known_keys), alpha, counted, run.data.is_windowed)
+    decision = {"data_hash": run.data.manifest["data_hash"]} | decision
+    write(run.folder / "decision.json", decision)
+    return decision
+
+
+# ---------------------------------------------------------------------------------------------------------- judge
+
+
+def accept_unseen(run: Run, scores: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Return the test scores as they are when each unseen key is put to the analyst once, as `ask_once`.
+
+    The queue of questions is triage.csv of the run; where nobody has answered there, labels do.
+    """
+    test, known = run.data.split("test"), run.data.known_keys
+    keys = unseen.unseen_keys(test, known)
+    path = run.folder / "triage.csv"
+    queue = unseen.triage(test, keys, run.data.templates)
+    queue = unseen.keep_answers(queue, unseen.read_answers(path)) if path.is_file() else queue
+    write(path, queue)
+    answers = unseen.answered(queue) or unseen.label_answers(test, keys)
+    return {"ask_once": unseen.settle(test, scores, known, unseen.ask_once(keys, answers))}
+
+
+def judge(
+    run: Run,
+    scores: pl.DataFrame,
+    decision: dict,
+    prevalence: float | None = None,
+    accepted: dict[str, pl.DataFrame] | None = None,
+) -> tuple[pl.DataFrame, dict]:
+    """Apply all rules to the test scores; write test_scores.parquet and metrics.json, return both.
+
+    `accepted` are the scores of `accept_unseen`, whose verdicts stand beside the others.
+    """
+    counted = ngrams.scores_of(run.data, "test")
+    judged, found = verdicts.measure_all(scores, decision, counted, prevalence, accepted or {})
+    manifest = run.data.manifest
+    found["data"] |= {name: manifest[name] for name in ("data_hash", "simulated")}
+    found["data"]["lines_in_test_and_training"] = manifest["counts"]["lines_in_test_and_training"]
+    if accepted:
+        found["questions"] = len(unseen.unseen_keys(run.data.split("test"), run.data.known_keys))
+    found["seconds"] = {"training": run.training["seconds"].max(), "scoring": scores["seconds"].sum()}
+    found["peak_memory_gb"] = max(peak_memory_gb(), run.training["peak_memory_gb"].max())
+    write(run.folder / "test_scores.parquet", judged, run.hashes)
+    write(run.folder / "metrics.json", found)
+    return judged, found
+
+
+def blocks(run: Run, scores: pl.DataFrame) -> pl.DataFrame:
+    """Return ten blocks of test time: sizes, anomalies, keys that came new, and how many sequences have one."""
+    test = run.data.split("test")
+    return unseen.describe_blocks(test, scores, unseen.unseen_keys(test, run.data.known_keys))
+
+
+# ------------------------------------------------------------------------------------------------ explain, record
+
+
+def explain(run: Run, judged: pl.DataFrame, rule: str, expected: Expected) -> dict[str, list[tuple[str, str]]]:
+    """Return false alarms, misses and hits of `rule`, each sequence as HTML and as a line, with what was expected.
+
+    Raise BadInput if there are no verdicts of `rule`.
+    """
+    if f"flagged_{rule}" not in judged.columns:
+        raise BadInput(f"There is no rule {rule!r}; choose one of {', '.join(rules.RULE_TITLES)}.")
+    sequences = run.data.sequences.select("sequence_id", "keys", "lines")
+    found = {}
+    for case, picked in reasons.pick(judged, rule).items():
+        rows = picked.join(sequences, on="sequence_id", maintain_order="left").to_dicts()
+        answers = expected([row["keys"][: row["worst_event"]] for row in rows]) if rows else []
+        events = [run.data.events(row).to_dicts() for row in rows]
+        found[case] = reasons.describe_sequences(rows, events, answers, run.data.templates)
+    return found
+
+
+def report(run: Run, judged: pl.DataFrame, gallery: dict[str, list[tuple[str, str]]], expected: Expected) -> None:
+    """Write alarms.csv and report.html of the run; `gallery` is that of `explain`."""
+    listed = alarms(judged, run.data.sequences, run.data.templates, expected)
+    write(run.folder / "alarms.csv", listed)
+    shown = {case: [html for html, _ in sequences] for case, sequences in gallery.items()}
+    path = page.write_page(run.folder, shown, run.data.templates)
+    print(f"{path.as_posix()}: open it in any browser; alarms.csv lists {len(listed):,} flagged sequences")
+
+
+def record(run: Run, found: dict, decision: dict) -> pl.DataFrame:
+    """Add the run to results/runs.csv; return the rows of this data set there."""
+    environment = run.read_environment()
+    about = run.data.ledger_columns() | {name: run.config[name] for name in ("method", "model", "seed")}
+    about |= {"date": verdicts.today(), "status": "done", "seconds": sum(found["seconds"].values())}
+    about |= {name: found["data"][name] for name in ("test_sequences", "test_anomalies")}
+    about |= {"peak_memory_gb": found["peak_memory_gb"], "parameters": run.training["parameters"].max()}
+    about |= {name: environment[name] for name in ("device", "commit")}
+    rows = verdicts.ledger_rows(found, decision, about)
+    return ledger.record(LEDGER, rows).filter(pl.col("data") == run.data.base)
