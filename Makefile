@@ -23,7 +23,7 @@ GPU  := $(shell nvidia-smi -L 2>/dev/null)
 REQUIREMENTS := $(if $(GPU),requirements/gpu.txt,requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run sweep compare test table notebooks lint clean
+.PHONY: help run sweep compare check test table notebooks lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,12 @@ sweep: $(VENV)/run.stamp ## many runs for one table: DATA, MODELS and SEEDS with
 compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by default; what the ledger lacks
 	@$(BIN)/python -m commands.compare --data "$(DATA)" --seeds $(SEEDS) \
 		$(if $(METHODS),--methods $(METHODS)) $(if $(PREVALENCE),--prevalence "$(PREVALENCE)")
+
+check: $(VENV)/test.stamp ## style, types and the fast tests, under a minute
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test: $(VENV)/test.stamp ## style check and all tests, offline
 	@$(BIN)/ruff check .

@@ -79,7 +79,7 @@ def make_folder(folder: Path, job: Job) -> dict:
 
 
 def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict, dict]:
-    """Read, group, mine and write a raw log; return its described sources, the split protocol and the counts."""
+    """Return read, group, mine and write a raw log; return its described sources, the split protocol and the counts."""
     log, labels = find_files(folder, spec, job.options)
     rejected = CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
     blocks = read_with_ray(spec, log) if job.options.engine == "ray" else read_here(spec, log, job.lines)

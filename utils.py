@@ -33,7 +33,7 @@ def show_plot(run: Run, figure: Figure, name: str) -> None:
     notebook.show_plot(figure, run.folder / "figures" / f"{name}.png", run.label)
 
 
-def show_gallery(run: Run, gallery: dict[str, list[tuple[str, str]]], rule: str) -> None:
+def show_gallery(run: Run, gallery: steps.Gallery, rule: str) -> None:
     """Show the sequences of `steps.explain`."""
     for case, sequences in gallery.items():
         title = f"<b>{case}</b> of {rules.RULE_TITLES[rule]}, {run.label}: {len(sequences)} shown"

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 
 def save_checkpoint(folder: Path, texts: list[str], shape: dict) -> int:
-    """A random Llama in bf16 with a byte-level BPE tokenizer of `texts`, in `folder`; returns the layers' weights."""
+    """Write a random Llama in bf16 with a byte-level BPE tokenizer of `texts`; return the layers' weights."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
@@ -81,7 +81,7 @@ def save_checkpoint(folder: Path, texts: list[str], shape: dict) -> int:
 
 
 def matrix_rate() -> float:
-    """Operations a second of a large matrix product, in 16 bits on a card and in fp32 on a CPU; the best of ten."""
+    """Return operations a second of a large matrix product, in 16 bits on a card, fp32 on a CPU; the best of ten."""
     size, device, dtype, seconds = 2048, "cpu", torch.float32, []
     if torch.cuda.is_available():
         size, device = 8192, "cuda"
@@ -95,7 +95,7 @@ def matrix_rate() -> float:
 
 
 def variants() -> Iterator[tuple[str, str]]:
-    """Every path and number format that can be measured here."""
+    """Return every path and number format that can be measured here."""
     card = torch.cuda.is_available()
     for path in ["transformers", "unsloth"] if card and find_spec("unsloth") else ["transformers"]:
         yield path, "16bit" if card else "32bit"
@@ -127,14 +127,14 @@ def measure(place: str, data: str, path: str, bits: str, copies: int, batch_size
 
 
 def measure_training(detector: "NextKey", train: list[list[str]], validation: list[list[str]]) -> dict[str, float]:
-    """Tokens a second after the first epoch, and the most memory, in GB."""
+    """Return tokens a second after the first epoch, and the most memory, in GB."""
     with tempfile.TemporaryDirectory() as checkpoints:
         curve = detector.fit(train, validation, Path(checkpoints))
     return {"training_tokens_per_second": curve["tokens_per_second"][2:].mean(), "training_peak_memory_gb": peak_gb()}
 
 
 def measure_scoring(detector: "NextKey", sequences: list[list[str]]) -> dict[str, float]:
-    """Tokens of the distinct sequences a second, median of the repetitions, and the most memory, in GB."""
+    """Return tokens of the distinct sequences a second, median of the repetitions, and the most memory, in GB."""
     seconds = []
     for _ in range(SCORINGS):
         started = time.perf_counter()
@@ -145,7 +145,7 @@ def measure_scoring(detector: "NextKey", sequences: list[list[str]]) -> dict[str
 
 
 def peak_gb() -> float:
-    """The most memory of tensors on the card since the last call; without a card, of this process since it began."""
+    """Return the most memory of tensors on the card since the last call; without one, of this process so far."""
     if not torch.cuda.is_available():
         return peak_memory_gb()
     peak = torch.cuda.max_memory_allocated() / 1e9
@@ -174,7 +174,7 @@ def compare(options: argparse.Namespace) -> dict[str, float]:
 
 
 def shares(figures: dict[str, float], weights: int, rate: float) -> dict[str, float]:
-    """The share of the matrix rate behind each speed."""
+    """Return the share of the matrix rate behind each speed."""
     found = {}
     for task, operations in {"training": 4, "scoring": 2}.items():
         speed = f"{task}_tokens_per_second"
@@ -184,7 +184,7 @@ def shares(figures: dict[str, float], weights: int, rate: float) -> dict[str, fl
 
 
 def gaps(place: Path) -> dict[str, float]:
-    """The largest difference between the two paths' log-probabilities, in nats, for each format that both have."""
+    """Return the largest difference between the two paths' log-probabilities, in nats, for each common format."""
     found = {}
     for plain in sorted(place.glob("transformers_*.parquet")):
         bits = plain.stem.removeprefix("transformers_")

@@ -51,7 +51,7 @@ CLOSE = 1.05  # the target: at most 5 % above the lowest final loss of the three
 
 
 def texts_of(data: Data) -> list[str]:
-    """One text for each training sequence: its templates, one a line, with values of two characters in their gaps.
+    """Return one text a training sequence: its templates, one a line, with two-character values in their gaps.
 
     Every gap has eight characters of its own, as real fields have, so that the rows of these characters differ.
     """
@@ -68,7 +68,7 @@ def texts_of(data: Data) -> list[str]:
 
 
 def learn_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    """Byte-level BPE learned from the texts, its single bytes first and its special tokens last, as in Llama 3."""
+    """Return byte-level BPE learned from the texts, single bytes first and special tokens last, as in Llama 3."""
     model = Tokenizer(BPE())
     model.pre_tokenizer = ByteLevel(add_prefix_space=False)
     model.train_from_iterator(texts, BpeTrainer(vocab_size=MOST_WORDS, initial_alphabet=ByteLevel.alphabet()))
@@ -78,7 +78,7 @@ def learn_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def blocks_of(texts: list[str], words: PreTrainedTokenizerFast) -> Tensor:
-    """All texts, each between begin and end, as one stream of token ids cut into (blocks, TEXT_BLOCK)."""
+    """Return all texts, each between begin and end, as one stream of token ids cut into (blocks, TEXT_BLOCK)."""
     stream = []
     for ids in words(texts, add_special_tokens=False)["input_ids"]:
         stream += [words.bos_token_id, *ids, words.eos_token_id]
@@ -87,7 +87,7 @@ def blocks_of(texts: list[str], words: PreTrainedTokenizerFast) -> Tensor:
 
 
 def new_model(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """An untrained Llama of four layers, untied; always the same one."""
+    """Return an untrained Llama of four layers, untied; always the same one."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(words),
@@ -133,7 +133,7 @@ def text_losses(model: LlamaForCausalLM, blocks: Tensor, begins: Tensor) -> tupl
 
 
 def measure_text(texts: list[str], folder: Path, tokens: int) -> dict[str, float]:
-    """What the checkpoint learned of the text, and how many of its first `tokens` rows, those of `paper`, are in it."""
+    """Return what the checkpoint learned, and how many of its first `tokens` rows, those of `paper`, it saw."""
     words = load_tokenizer(str(folder))
     blocks = blocks_of(texts, words)
     begins = torch.tensor([words.bos_token_id, *words("\n")["input_ids"]])
@@ -145,7 +145,7 @@ def measure_text(texts: list[str], folder: Path, tokens: int) -> dict[str, float
 
 
 def learn_keys(data: Data, folder: Path, settings: TrainingSettings, choice: str, seed: int) -> tuple[list[float], int]:
-    """Validation loss before the first step and after each epoch, in nats a key, and how many weights were trained."""
+    """Return the validation loss before the first step and after each epoch, nats a key, and the weights trained."""
     detector = NextKey(str(folder), seed, settings=settings, templates=data.templates, key_embeddings=choice)
     print(f"\n{choice}, seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as checkpoints:
@@ -154,7 +154,7 @@ def learn_keys(data: Data, folder: Path, settings: TrainingSettings, choice: str
 
 
 def summarize(curves: dict[str, np.ndarray], steps: int) -> dict[str, float]:
-    """Flat figures from the losses (seeds, epochs + 1) of each choice; `steps` is the length of an epoch."""
+    """Return flat figures from the losses (seeds, epochs + 1) of each choice; `steps` is the length of an epoch."""
     figures, target = {}, CLOSE * min(losses.mean(0)[-1] for losses in curves.values())
     for choice, losses in curves.items():
         mean = losses.mean(0)
@@ -181,7 +181,7 @@ def show(curves: dict[str, np.ndarray], steps: int, trained: dict[str, int]) -> 
 
 
 def read_options() -> argparse.Namespace:
-    """The command line."""
+    """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="sample", help="folder of data/ that has templates")
     parser.add_argument("--epochs", type=int, default=8)

@@ -79,16 +79,16 @@ class Subject:
         return detector
 
     def score(self, sequences: list[list[str]]) -> pl.DataFrame:
-        """Scores as the rules want them; Top-K, which is all that is compared, does not read the added column."""
+        """Return scores as rules want them; Top-K, which is all that is compared, does not read the added column."""
         return self.detector.score(sequences).with_columns(count_vector_seen=pl.lit(False))
 
     def encode(self, sequences: list[list[str]]) -> list[list[int]]:
-        """Token ids for the published procedure."""
+        """Return token ids for the published procedure."""
         return [self.detector.vocabulary.encode(keys) for keys in sequences]
 
 
 def timed(call: Callable[[], Found], repeats: int = 1) -> tuple[Found, float]:
-    """What `call` returns and its median seconds."""
+    """Return what `call` returns and its median seconds."""
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -101,12 +101,12 @@ def timed(call: Callable[[], Found], repeats: int = 1) -> tuple[Found, float]:
 
 
 def compare_k_sweeps(logs: Subject, windows: Subject) -> Figures:
-    """Seconds of both sweeps over K, and how many times faster ours is."""
+    """Return seconds of both sweeps over K, and how many times faster ours is."""
     return sweep_both("hdfs", logs) | sweep_both("bgl", windows, PART_SWEPT)
 
 
 def sweep_both(name: str, subject: Subject, part: int | None = None) -> Figures:
-    """One data folder; the published procedure sweeps the first `part` sequences."""
+    """Time both sweeps on one data folder; the published procedure sweeps the first `part` sequences."""
     sequences, size = subject.data.keys("validation"), len(subject.detector.vocabulary)
     encoded = subject.encode(sequences[:part])
     theirs, seconds = timed(lambda: published.sweep_k(subject.detector.model, encoded, size))
@@ -133,7 +133,7 @@ def sweep_both(name: str, subject: Subject, part: int | None = None) -> Figures:
 
 
 def compare_tests(logs: Subject, windows: Subject) -> Figures:
-    """Seconds of both tests on the split as it is and at full size, and how many times faster ours is."""
+    """Return seconds of both tests on the split as it is and at full size, and how many times faster ours is."""
     full = draw_full(logs.data.split("test"))
     return (
         judge_both("", logs, logs.data.keys("test"), REPEATS)
@@ -143,7 +143,7 @@ def compare_tests(logs: Subject, windows: Subject) -> Figures:
 
 
 def judge_both(name: str, subject: Subject, sequences: list[list[str]], repeats: int = 1) -> Figures:
-    """One list of sequences; the published procedure judges the first PART_TESTED of them."""
+    """Time both tests on one list of sequences; the published procedure judges the first PART_TESTED of them."""
     model, size = subject.detector.model, len(subject.detector.vocabulary)
     decision = rules.calibrate(subject.score(subject.data.keys("validation")), size, ALPHA)
     k = decision["rules"]["top_k"]["K"]
@@ -167,7 +167,7 @@ def judge_both(name: str, subject: Subject, sequences: list[list[str]], repeats:
 
 
 def draw_full(test: pl.DataFrame) -> list[list[str]]:
-    """FULL_SIZE sequences of the test split, drawn with replacement, in random order."""
+    """Return FULL_SIZE sequences of the test split, drawn with replacement, in random order."""
     drawn = [
         test.filter(pl.col("label") == label).sample(size, with_replacement=True, seed=SEED)
         for label, size in FULL_SIZE.items()
@@ -176,7 +176,7 @@ def draw_full(test: pl.DataFrame) -> list[list[str]]:
 
 
 def with_variants(sequences: list[list[str]]) -> list[list[str]]:
-    """As many sequences, FULL_DISTINCT of them distinct: in some copies two keys are swapped."""
+    """Return as many sequences, FULL_DISTINCT of them distinct: in some copies two keys are swapped."""
     chance, counts, changed = random.Random(SEED), Counter(map(tuple, sequences)), list(sequences)
     while len(counts) < FULL_DISTINCT:
         row = chance.randrange(len(changed))
@@ -195,7 +195,7 @@ def with_variants(sequences: list[list[str]]) -> list[list[str]]:
 
 
 def compare_training(logs: Subject, windows: Subject) -> Figures:
-    """Seconds until each published training is at its best and until ours is as good, and their ratio."""
+    """Return seconds until each published training is at its best and until ours is as good, and their ratio."""
     train, validation = logs.data.keys("train"), logs.data.keys("validation")
     literal = replace(RECIPES["paper"], lora_rank=None)  # a tiny model is trained whole
     own, found = TrainingSettings(), {}
@@ -221,7 +221,7 @@ def compare_training(logs: Subject, windows: Subject) -> Figures:
 
 
 def compare_output_layers(logs: Subject, windows: Subject) -> Figures:
-    """Seconds and gigabytes of one scoring batch with the words of a language model and with the keys alone."""
+    """Return seconds and gigabytes of one scoring batch with the words of a language model and with the keys alone."""
     rows = Vocabulary.of(windows.data.keys("train")).tokens
     found = {"restricted_output_rows": rows}
     for name, words in {"full": WORDS, "restricted": rows}.items():
@@ -235,7 +235,7 @@ def compare_output_layers(logs: Subject, windows: Subject) -> Figures:
 
 @torch.inference_mode()
 def score_one_batch(words: int) -> tuple[float, float]:
-    """Median seconds, and gigabytes with the model, of the log-probabilities of a batch under a two-layer Llama."""
+    """Return median seconds, and gigabytes with the model, of one batch's log-probabilities under a two-layer Llama."""
     size = {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 2, "num_attention_heads": 4}
     with watched_memory() as memory:
         model = LlamaForCausalLM(LlamaConfig(vocab_size=words, **size)).eval()
@@ -251,7 +251,7 @@ def score_one_batch(words: int) -> tuple[float, float]:
 
 @contextmanager
 def watched_memory() -> Iterator[dict[str, float]]:
-    """`gb`: the most memory (1e9 bytes) that this process held during the block beyond what it held before."""
+    """Return `gb`: the most memory (1e9 bytes) that this process held during the block beyond what it held before."""
     process, found, done = psutil.Process(), {"gb": 0.0}, threading.Event()
     before = process.memory_info().rss
 
@@ -270,12 +270,12 @@ def watched_memory() -> Iterator[dict[str, float]]:
 
 
 def compare_prefixes(logs: Subject, windows: Subject) -> Figures:
-    """Seconds of scoring the distinct test sequences with and without tree attention, and their ratio."""
+    """Return seconds of scoring the distinct test sequences with and without tree attention, and their ratio."""
     return share_and_not("hdfs", logs) | share_and_not("bgl", windows)
 
 
 def share_and_not(name: str, subject: Subject) -> Figures:
-    """One data folder, scored both ways."""
+    """Time the scoring of one data folder both ways."""
     sequences = list(dict.fromkeys(map(tuple, subject.data.keys("test"))))
     plain, plain_seconds = timed(lambda: score_sharing(subject, sequences, float("inf")), REPEATS)
     shared, seconds = timed(lambda: score_sharing(subject, sequences, 0), REPEATS)
@@ -290,7 +290,7 @@ def share_and_not(name: str, subject: Subject) -> Figures:
 
 
 def score_sharing(subject: Subject, sequences: list[tuple[str, ...]], pays: float) -> pl.DataFrame:
-    """Scores where prefixes are shared from `pays` tokens a node of the trees on."""
+    """Return scores where prefixes are shared from `pays` tokens a node of the trees on."""
     with patch.object(scoring, "SHARING_PAYS", pays):
         return subject.detector.score(sequences)
 

@@ -38,7 +38,7 @@ print("FIGURES " + json.dumps({"code": code, "seconds": time.perf_counter() - st
 
 
 def repeat_log(log: Path, folder: Path, lines: int) -> tuple[Path, Path]:
-    """A log of `lines` lines, `log` again and again with fresh block ids, and a label file that calls all normal."""
+    """Write a log of `lines` lines, `log` again and again with fresh block ids, and labels that call all normal."""
     text = b"".join(block["text"].str.join("\n").item().encode() + b"\n" for block in LogFile(log).blocks())
     big, labels, written, blocks = folder / "big.log", folder / "labels.csv", 0, set()
     with big.open("wb") as file:
@@ -57,7 +57,7 @@ def repeat_log(log: Path, folder: Path, lines: int) -> tuple[Path, Path]:
 
 
 def ours(*arguments: str) -> dict:
-    """parse_logs.py in a process of its own: `seconds`, `peak_memory_gb`."""
+    """Return parse_logs.py in a process of its own: `seconds`, `peak_memory_gb`."""
     done = subprocess.run([sys.executable, "-c", MEASURED, *arguments], cwd=ROOT, capture_output=True, text=True)
     figures = [line for line in done.stdout.splitlines() if line.startswith("FIGURES ")]
     if not figures:
@@ -66,7 +66,7 @@ def ours(*arguments: str) -> dict:
 
 
 def drain3_line_by_line(log: Path) -> tuple[list[str], float]:
-    """The key of each line by its final template, and the seconds it took."""
+    """Return the key of each line by its final template, and the seconds it took."""
     header = re.compile(compile_header(HDFS.header).pattern)
     # \\g<1> is Python's way to write the ${1} of Rust
     masks = [(re.compile(mask.pattern), re.sub(r"\$\{(\d)\}", r"\\g<\1>", mask.replacement)) for mask in HDFS.masks]
@@ -82,7 +82,7 @@ def drain3_line_by_line(log: Path) -> tuple[list[str], float]:
 
 
 def same_partition(folder: Path, reference: list[str]) -> bool:
-    """Whether the data folder gives every line the key that Drain3 gave it."""
+    """Return whether the data folder gives every line the key that Drain3 gave it."""
     wanted = pl.Series(reference)
     frame = pl.scan_parquet(folder / "sequences.parquet").select("lines", "keys").explode("lines", "keys")
     found = frame.unique().collect().sort("lines")
@@ -90,7 +90,7 @@ def same_partition(folder: Path, reference: list[str]) -> bool:
 
 
 def compare(log: Path, lines: int) -> dict:
-    """Speed, memory and partition of both at `lines` lines."""
+    """Return speed, memory and partition of both at `lines` lines."""
     with tempfile.TemporaryDirectory() as place:
         big, labels = repeat_log(log, Path(place), lines)
         out = Path(place) / "data"
@@ -107,7 +107,7 @@ def compare(log: Path, lines: int) -> dict:
 
 
 def bgl_like(path: Path, lines: int) -> Path:
-    """Lines with a BGL header, four a second, of a few templates, every thousandth an alert."""
+    """Return lines with a BGL header, four a second, of a few templates, every thousandth an alert."""
     number = pl.int_range(0, pl.len())
     with path.open("wb") as file:
         for start in range(0, lines, 1_000_000):
@@ -123,7 +123,7 @@ def bgl_like(path: Path, lines: int) -> Path:
 
 
 def grow() -> dict:
-    """Peak memory of time windows over 2 and over 20 million BGL-like lines."""
+    """Return peak memory of time windows over 2 and over 20 million BGL-like lines."""
     figures = {}
     with tempfile.TemporaryDirectory() as place:
         for millions in (2, 20):

@@ -31,7 +31,7 @@ disable_progress_bars()  # SFTTrainer prepares each split in three passes, each 
 
 
 def choice_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
-    """Logits in fp32 (rows, length, tokens); minus infinity for tokens that can never come next."""
+    """Return logits in fp32 (rows, length, tokens); minus infinity for tokens that can never come next."""
     logits = model(input_ids=ids, attention_mask=mask).logits.float()
     logits[..., :FIRST_CHOICE] = -torch.inf
     return logits
@@ -39,7 +39,7 @@ def choice_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sweep_k(model: PreTrainedModel, encoded: list[list[int]], vocabulary_size: int) -> list[float]:
-    """The share of sequences with a key outside the K likeliest choices, for every K from 1 to V."""
+    """Return the share of sequences with a key outside the K likeliest choices, for every K from 1 to V."""
     model.eval()
     miss_rates = {k: [] for k in range(1, vocabulary_size + 1)}
     for ids in encoded:
@@ -56,7 +56,7 @@ def sweep_k(model: PreTrainedModel, encoded: list[list[int]], vocabulary_size: i
 
 @torch.no_grad()
 def flag(model: PreTrainedModel, encoded: list[list[int]], k: int) -> list[bool]:
-    """One verdict a sequence, true if any key is outside the K likeliest choices; batches in the order given."""
+    """Return one verdict a sequence, true if any key is outside the K likeliest choices; batches in the order given."""
     model.eval()
     verdicts = []
     for start in range(0, len(encoded), TEST_BATCH):
@@ -115,7 +115,7 @@ def train(
 
 
 def trainer_arguments(settings: TrainingSettings, checkpoints: str) -> SFTConfig:
-    """Evaluation and a checkpoint each epoch, the best one kept; the rest from `settings`."""
+    """Return evaluation and a checkpoint each epoch, the best one kept; the rest from `settings`."""
     return SFTConfig(
         output_dir=checkpoints,
         num_train_epochs=settings.max_epochs,

@@ -20,11 +20,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from core.keys import UNSEEN, KeyNumbers, make_windows
 from methods.logbert import DIST, END, MASK, PAD, SPECIAL
 from methods.next_key.vocabulary import FIRST_CHOICE
-from methods.parts.keys import UNSEEN, KeyNumbers
 from methods.parts.learning import DEVICE
-from methods.parts.windows import make_windows
 
 SKIPPED = 10  # DeepLog, LogAnomaly: the first keys of a session, read as a window and never judged
 WINDOWS_AT_ONCE = 128
@@ -35,13 +34,13 @@ Masked = tuple[Tensor, Tensor]  # token ids, and the true key where one is maske
 
 
 def every_event(keys: KeyNumbers, sequence: Sequence[str], history: int) -> list[Event]:
-    """What our detectors judge of a session: every key, and the end."""
+    """Return what our detectors judge of a session: every key, and the end."""
     windows = make_windows(keys, [sequence], history)
     return list(zip(windows.histories.tolist(), windows.targets.tolist(), strict=True))
 
 
 def published_events(events: list[Event]) -> list[Event]:
-    """What the published code judges of them: no end, and nothing of the first SKIPPED keys.
+    """Return what the published code judges of them: no end, and nothing of the first SKIPPED keys.
 
     It fills short sessions up with a key that never occurs, so one of at most SKIPPED keys has a single event, a miss.
     """
@@ -50,7 +49,7 @@ def published_events(events: list[Event]) -> list[Event]:
 
 @torch.no_grad()
 def judge_window_by_window(network: nn.Module, sessions: list[list[Event]], k: int, stop: bool) -> list[int]:
-    """Misses of each session, windows read one at a time; with `stop` a session is left at its first one."""
+    """Return misses of each session, windows read one at a time; with `stop` a session is left at its first one."""
     misses = []
     for session in sessions:
         missed = 0
@@ -66,7 +65,7 @@ def judge_window_by_window(network: nn.Module, sessions: list[list[Event]], k: i
 
 @torch.no_grad()
 def judge_windows_of_session(network: nn.Module, sessions: list[list[Event]], k: int) -> list[int]:
-    """Misses of each session, whose windows are read together."""
+    """Return misses of each session, whose windows are read together."""
     misses = []
     for session in sessions:
         missed = 0
@@ -81,13 +80,13 @@ def judge_windows_of_session(network: nn.Module, sessions: list[list[Event]], k:
 
 
 def mask_at_random(sequences: Sequence[Sequence[str]], share: float, seed: int) -> list[np.ndarray]:
-    """Which keys are masked, each with the chance `share`, as the published code does at test, too."""
+    """Return which keys are masked, each with the chance `share`, as the published code does at test, too."""
     chance = np.random.default_rng(seed)
     return [chance.random(len(sequence)) < share for sequence in sequences]
 
 
 def mask_batches(keys: KeyNumbers, sequences: Sequence[Sequence[str]], masks: list[np.ndarray]) -> list[Masked]:
-    """Batches in the order given, of keys masked where `masks` say so."""
+    """Return batches in the order given, of keys masked where `masks` say so."""
     batches = []
     for start in range(0, len(sequences), SESSIONS_AT_ONCE):
         numbers = [keys.encode(sequence) for sequence in sequences[start : start + SESSIONS_AT_ONCE]]
@@ -105,7 +104,7 @@ def mask_batches(keys: KeyNumbers, sequences: Sequence[Sequence[str]], masks: li
 
 @torch.no_grad()
 def judge_masked_keys(network: nn.Module, batches: list[Masked], k: int) -> list[int]:
-    """Misses of each session among its masked keys; distances from the center are taken and thrown away."""
+    """Return misses of each session among its masked keys; distances from the center are taken and thrown away."""
     misses = []
     for ids, labels in batches:
         hidden = network(ids)
@@ -123,7 +122,7 @@ def judge_masked_keys(network: nn.Module, batches: list[Masked], k: int) -> list
 
 @torch.no_grad()
 def judge_whole_session(model: PreTrainedModel, sessions: list[list[int]], k: int) -> list[int]:
-    """Misses of each session of token ids `begin, keys, end`: one pass each, the first key not judged."""
+    """Return misses of each session of token ids `begin, keys, end`: one pass each, the first key not judged."""
     misses = []
     for ids in sessions:
         logits = model(torch.tensor([ids], device=model.device)).logits[0, 1:-1, FIRST_CHOICE:]

@@ -98,7 +98,7 @@ class Subject:
             print(f"{detector.parameters:,} weights")  # LogGPT's are read from the folder at first use
 
     def calibrate(self, detector: Detector) -> int:
-        """The K of the Top-K rule, which does not read the added column."""
+        """Return the K of the Top-K rule, which does not read the added column."""
         scores = detector.score(self.data.keys("validation")).with_columns(count_vector_seen=pl.lit(False))
         return rules.calibrate(scores, len(self.data.known_keys), ALPHA)["rules"]["top_k"]["K"]
 
@@ -113,7 +113,7 @@ class Loop:
 
 
 def race(sides: dict[str, Callable]) -> tuple[dict, dict[str, float]]:
-    """What each side returns, and its median seconds; sides take turns, so that a busy moment is nobody's loss."""
+    """Return what each side does, and its median seconds; they take turns, so that a busy moment is nobody's loss."""
     found, seconds = {}, {name: [] for name in sides}
     for _ in range(REPEATS):
         for name, side in sides.items():
@@ -126,7 +126,7 @@ def race(sides: dict[str, Callable]) -> tuple[dict, dict[str, float]]:
 def compare(
     subject: Subject, detector: Detector, sample: list[Keys], loops: dict[str, Loop], outputs: list[Output]
 ) -> Figures:
-    """Speeds of `detector` and of `loops` over `sample`, by the end of their figures' names, and equal verdicts.
+    """Return speeds of `detector` and of `loops` over `sample`, by the end of their figures' names, and equal verdicts.
 
     `outputs` are those of the network for each sequence of the sample, to see where rounding decides.
     """
@@ -155,14 +155,14 @@ def compare(
 
 
 def is_doubtful(logits: Tensor, targets: Tensor, k: int) -> np.ndarray:
-    """Where the true choice is among the K likeliest or not (events,) only by a difference of at most TIE."""
+    """Return where the true choice is among the K likeliest or not (events,) only by a difference of at most TIE."""
     true = logits.gather(1, targets.clamp(min=0)[:, None])
     best, worst = (logits > true + TIE).sum(1) + 1, (logits >= true - TIE).sum(1)
     return ((targets >= 0) & (best <= k) & (k < worst)).cpu().numpy()
 
 
 def check(loop: Loop, misses: list[int], ranks: list[np.ndarray], doubtful: list[np.ndarray], k: int) -> int:
-    """How many sequences have been compared; raises AssertionError if both sides differ on one."""
+    """Return how many sequences have been compared; raise AssertionError if both sides differ on one."""
     compared = 0
     for missed, own, unsure in zip(misses, ranks, doubtful, strict=True):
         own, unsure = own[loop.judged], unsure[loop.judged]
@@ -174,7 +174,7 @@ def check(loop: Loop, misses: list[int], ranks: list[np.ndarray], doubtful: list
 
 
 def show(figures: Figures) -> None:
-    """One row a loop."""
+    """Return one row a loop."""
     columns = ("ours/s", "loop/s", "times as fast", "same sample", "equal verdicts", "sampled", "flagged", "K")
     print(f"\n{'of ' + format(figures['sequences'], ',') + ' distinct test sequences':<44}", end="")
     print("".join(f"{column:>16}" for column in columns))
@@ -191,14 +191,14 @@ def show(figures: Figures) -> None:
 
 
 def compare_deeplog(subject: Subject) -> Figures:
-    """DeepLog."""
+    """Compare DeepLog."""
     detector = deeplog.DeepLog(SEED, settings=replace(deeplog.Settings(), max_epochs=WINDOW_EPOCHS * subject.epochs))
     subject.train(detector)
     return compare_windows(subject, detector, subject.drawn)
 
 
 def compare_loganomaly(subject: Subject) -> Figures:
-    """LogAnomaly; the loops are shown new keys as the known ones that they are taken for."""
+    """Compare LogAnomaly; the loops are shown new keys as the known ones that they are taken for."""
     settings = replace(loganomaly.Settings(), max_epochs=WINDOW_EPOCHS * subject.epochs)
     detector = loganomaly.LogAnomaly(SEED, settings=settings, templates=subject.data.templates)
     subject.train(detector)
@@ -207,7 +207,7 @@ def compare_loganomaly(subject: Subject) -> Figures:
 
 
 def compare_windows(subject: Subject, detector: deeplog.DeepLog | loganomaly.LogAnomaly, shown: list[Keys]) -> Figures:
-    """A detector that reads windows; `shown` is the sample as its network reads it."""
+    """Compare a detector that reads windows; `shown` is the sample as its network reads it."""
     network = detector.network
     every = [published.every_event(detector.keys, sequence, detector.settings.history) for sequence in shown]
     later = [published.published_events(events) for events in every]
@@ -227,7 +227,7 @@ def compare_windows(subject: Subject, detector: deeplog.DeepLog | loganomaly.Log
 
 
 def compare_logbert(subject: Subject) -> Figures:
-    """LogBERT, the loop on all sequences, too: in a sample batches of like length would be few."""
+    """Compare LogBERT, the loop on all sequences, too: in a sample batches of like length would be few."""
     detector = logbert.LogBERT(SEED, settings=replace(logbert.Settings(), max_epochs=subject.epochs))
     subject.train(detector)
     share, sample = detector.settings.mask_share, sorted(subject.short, key=len, reverse=True)
@@ -244,7 +244,7 @@ def compare_logbert(subject: Subject) -> Figures:
 
 
 def compare_loggpt(subject: Subject) -> Figures:
-    """LogGPT, whose second stage changes weights and nothing that is timed."""
+    """Compare LogGPT, whose second stage changes weights and nothing that is timed."""
     settings = loggpt.Settings(pretraining=replace(loggpt.PRETRAINING, max_epochs=subject.epochs))
     detector = loggpt.LogGPT(seed=SEED, reinforcement=None, settings=settings)
     subject.train(detector)

@@ -63,20 +63,20 @@ class Truth:
         return cls(labeled, events.with_columns(pl.col("Content").fill_null("")))
 
     def extra_words(self) -> list[int]:
-        """How many words each of our contents has before Loghub's."""
+        """Return how many words each of our contents has before Loghub's."""
         words = [contents["Content"].str.count_matches(r"\S+") for contents in (self.events, self.labeled)]
         return (words[0].cast(pl.Int64) - words[1].cast(pl.Int64)).to_list()
 
 
 def ours(contents: pl.DataFrame, spec: Spec) -> list[str]:
-    """The template of each line by the parser as it stands."""
+    """Return the template of each line by the parser as it stands."""
     messages, places = distinct_messages(contents["Content"], spec.masks)
     templates = mine(messages.to_list(), spec.drain)
     return [templates[place] for place in places]
 
 
 def line_by_line(contents: pl.DataFrame, patterns: tuple[str, ...], settings: DrainSettings) -> list[str]:
-    """The final template of each line, Drain3 seeing every line with the patterns blanked."""
+    """Return the final template of each line, Drain3 seeing every line with the patterns blanked."""
     drain = new_drain(settings)
     messages = contents.select(masked(pl.col("Content"), tuple(Mask("", pattern) for pattern in patterns)))
     clusters = [drain.add_log_message(message)[0] for message in messages["Content"]]
@@ -84,20 +84,20 @@ def line_by_line(contents: pl.DataFrame, patterns: tuple[str, ...], settings: Dr
 
 
 def grouped_alike(truth: pl.Series, found: pl.Series) -> pl.Series:
-    """For each line, whether its found group holds the very lines of its true group."""
+    """Return, for each line, whether its found group holds the very lines of its true group."""
     both = pl.DataFrame({"truth": truth, "found": found})
     shared, true, own = (pl.len().over(names) for names in (["truth", "found"], "truth", "found"))
     return both.select((shared == true) & (shared == own)).to_series()
 
 
 def words_of(templates: list[str], leave_out: list[int], lenient: bool) -> list[list[str]]:
-    """The words of each template without so many leading ones; lenient: a word that contains <*> is <*>."""
+    """Return the words of each template without so many leading ones; lenient: a word that contains <*> is <*>."""
     words = [text.split()[max(count, 0) :] for text, count in zip(templates, leave_out, strict=True)]
     return [[PARAMETER if lenient and PARAMETER in word else word for word in line] for line in words]
 
 
 def measure(truth: Truth, templates: list[str], leave_out: list[int]) -> dict[str, float]:
-    """The three measures of the templates of the lines of a sample."""
+    """Return the three measures of the templates of the lines of a sample."""
     figures = {MEASURES[0]: grouped_alike(truth.labeled["EventId"], pl.Series(templates)).mean()}
     for name, lenient in zip(MEASURES[1:], (False, True), strict=True):
         true = words_of(truth.labeled["EventTemplate"].to_list(), [0] * len(templates), lenient)
@@ -107,7 +107,7 @@ def measure(truth: Truth, templates: list[str], leave_out: list[int]) -> dict[st
 
 
 def differences(truth: Truth, templates: list[str]) -> list[tuple[int, str, str, str]]:
-    """`lines, true template, what became of it, our main template` of each true group that is none of ours.
+    """Return `lines, true template, what became of it, our main template` of each true group that is none of ours.
 
     Most lines first.
     """
@@ -124,7 +124,7 @@ def differences(truth: Truth, templates: list[str]) -> list[tuple[int, str, str,
 
 
 def compare(truth: Truth, spec: Spec) -> tuple[dict[str, float], list[tuple[int, str, str, str]]]:
-    """All figures of a data set and what our parser groups differently."""
+    """Return all figures of a data set and what our parser groups differently."""
     published: Parser = partial(line_by_line, patterns=PUBLISHED[spec.name], settings=PUBLISHED_DRAIN)
     extra, own = truth.extra_words(), ours(truth.events, spec)
     none = [0] * len(extra)

@@ -22,7 +22,8 @@ from core.errors import BadInput
 from evaluation import compare, ledger
 from evaluation.show import notebook
 from runs.folder import LEDGER, RESULTS, run_folder, short_name
-from runs.many import Make, Wanted, run_all
+from runs.many import Wanted, run_all
+from runs.steps import Make
 
 
 def run_missing(
@@ -41,7 +42,7 @@ def run_missing(
     found = run_all(wanted).drop("data")
     done = found.group_by("method").agg(pl.col("status").str.starts_with("done").all())
     if not done["status"].any():
-        failed = wanted[found["status"].str.starts_with("failed").arg_max()]
+        failed = next(run for run, status in zip(wanted, found["status"], strict=True) if status.startswith("failed"))
         raise BadInput(f"No run on data/{data} came to its end with every seed; {failed.log.as_posix()} says why.")
     return found
 
@@ -114,8 +115,21 @@ def run(options: argparse.Namespace) -> int:
     parameters = {"DATA": options.data, "METHODS": options.methods, "SEEDS": options.seeds}
     output = RESULTS / options.data / "compare" / "compare.ipynb"
     execute("notebooks/compare", output, parameters | {"PREVALENCE": options.prevalence})
+    print_standing(open_data(options.data), options.seeds, options.prevalence)
     print(f"\nOpen {output.as_posix()}; `make table PROMOTE={options.data}` takes the rows into the tables")
     return 0
+
+
+def print_standing(data: Data, seeds: list[int], prevalence: float | None) -> None:
+    """Print the default verdict of every method that ran on these seeds, and who is above what learns nothing."""
+    runs = ledger.read(LEDGER)
+    names = runs.select(pl.format("{}/{}", "method", "model")).to_series().drop_nulls().unique()
+    selected = compare.select(runs, data.base, seeds, names.to_list())
+    table = compare.table(selected, prevalence, pl.DataFrame())
+    shown = table.filter(pl.col("rule").str.ends_with(compare.DEFAULT))
+    columns = ("method", "rule", "seeds", "f1", "f1_from", "f1_to", "average_precision", "false_alarm_rate")
+    print(f"\n{notebook.as_text(shown.select(columns), f'Default verdicts on {data.label}')}")
+    print(f"\n{compare.standing(table)}")
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:

@@ -9,7 +9,7 @@ from core.errors import EXIT_CODE, BadInput
 
 ALPHA = 0.01  # the false-alarm rate of get_k.ipynb and compare.ipynb, for runs without a notebook
 INTERRUPTED = 130  # what a shell says of a program that was stopped by Ctrl-C
-SHARED = {
+SHARED: dict[str, dict] = {
     "--data": {"default": "sample", "help": "folder of data/ (default: sample, simulated)"},
     "--model": {"default": "tiny-llama", "help": "MODEL of the notebooks (default: tiny-llama)"},
     "--seed": {"type": int, "default": 0, "help": "SEED of the notebooks (default: 0)"},

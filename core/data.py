@@ -45,7 +45,7 @@ class Data:
         return set(self.split("train")["keys"].explode())
 
     def ledger_columns(self) -> dict:
-        """What the ledger keeps of the data of a run."""
+        """Return what the ledger keeps of the data of a run."""
         split = self.manifest["split"]
         return {
             "data": self.base,
@@ -73,19 +73,19 @@ class Data:
         return log.read_text(encoding="utf-8").split("\n") if log.is_file() else []
 
     def raw_line(self, number: int | None) -> str | None:
-        """The log line with this 1-based number if the log lies in the data folder, as the simulated one does."""
+        """Return the log line with this 1-based number if the log is in the data folder, as the simulated one is."""
         return self._raw_lines[number - 1] if number and self._raw_lines else None
 
     def split(self, name: str) -> pl.DataFrame:
-        """The sequences of train, validation or test."""
+        """Return the sequences of train, validation or test."""
         return self.sequences.filter(pl.col("split") == name)
 
     def keys(self, split: str) -> list[list[str]]:
-        """The key sequences of a split."""
+        """Return the key sequences of a split."""
         return self.split(split)["keys"].to_list()
 
     def card(self) -> pl.DataFrame:
-        """One row a split: how many sequences, anomalous and distinct ones, events and keys, and how long they are."""
+        """Return one row a split: sequences, anomalous and distinct ones, events, keys and lengths."""
         length = pl.col("keys").list.len()
         return pl.concat(
             self.split(name).select(
@@ -102,7 +102,7 @@ class Data:
         )
 
     def events(self, sequence: dict) -> pl.DataFrame:
-        """`line, key, event` of one row of `sequences`: the raw line if it is at hand, else the template."""
+        """Return `line, key, event` of one row of `sequences`: the raw line if it is at hand, else the template."""
         lines = sequence["lines"] or [None] * len(sequence["keys"])
         texts = [self.raw_line(line) or self.templates[key] for line, key in zip(lines, sequence["keys"], strict=True)]
         return pl.DataFrame(
@@ -111,7 +111,7 @@ class Data:
 
 
 def open_data(name: str) -> Data:
-    """The data folder data/<name>; raises BadInput, with the command that makes it, if it is not there."""
+    """Return the data folder data/<name>; raise BadInput, with the command that makes it, if it is not there."""
     folder = Path("data") / name
     remedy = f"make it first with: python parse_logs.py {name}"
     if name != "sample":

@@ -32,7 +32,7 @@ def describe_environment() -> str:
 
 
 def peak_memory_gb() -> float:
-    """The most memory in GB (1e9 bytes) that this process has held: of its CUDA device if it has one, else its own."""
+    """Return the most memory in GB (1e9 bytes) that this process has held: of its CUDA device, or else its own."""
     torch = sys.modules.get("torch")
     if torch and torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
@@ -54,7 +54,7 @@ def _version(package: str) -> str:
 
 
 def _git(*arguments: str) -> str:
-    """Output of git about this file's folder; "unknown" outside a checkout."""
+    """Return output of git about this file's folder; "unknown" outside a checkout."""
     try:
         ran = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=Path(__file__).parent, check=True)
         return ran.stdout.strip()

@@ -19,12 +19,12 @@ HEADS = (
 
 
 def plain_rule(columns: Sequence[str]) -> str:
-    """The rule that judges by a detector's own number alone: its tail probability where it has one, else its score."""
+    """Return the rule that judges by a detector's own number: its tail probability where it has one, else its score."""
     return "tail_probability" if "tail_probability" in columns else "score"
 
 
 def select(runs: pl.DataFrame, data: str, seeds: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
-    """The ledger's rows of these detectors and of the trivial ones on the splits of these seeds; adds `name`."""
+    """Return the ledger's rows of these detectors and of the trivial ones on the splits of these seeds; adds `name`."""
     named = runs.filter(pl.col("rule").is_not_null()).with_columns(name=pl.format("{}/{}", "method", "model"))
     own = pl.col("name").is_in(list(names)) & pl.col("seed").is_in(list(seeds))
     by_time = pl.col("protocol") == "chronological"  # a split by time has no seed
@@ -33,7 +33,7 @@ def select(runs: pl.DataFrame, data: str, seeds: Sequence[int], names: Sequence[
 
 
 def interval(values: np.ndarray) -> tuple[float | None, float | None]:
-    """Student's 95 % interval of the mean of independent runs; (None, None) of fewer than two."""
+    """Return Student's 95 % interval of the mean of independent runs; (None, None) of fewer than two."""
     if len(values) < 2:
         return None, None
     half = student.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
@@ -41,7 +41,7 @@ def interval(values: np.ndarray) -> tuple[float | None, float | None]:
 
 
 def table(selected: pl.DataFrame, prevalence: float | None, published: pl.DataFrame) -> pl.DataFrame:
-    """One row a detector and rule, the trivial and the published ones among them, best F1 first; columns `HEADS`.
+    """Return one row a detector and rule, trivial and published ones, too, best F1 first; columns `HEADS`.
 
     `f1_from` and `f1_to` are Student's interval of the mean over seeds, with one seed the bootstrap interval over
     sequences. `best_f1` is F1 at the threshold that test labels would choose. A published row has its protocol as rule.
@@ -69,8 +69,8 @@ def _row(name: str | None, rule: str, runs: pl.DataFrame) -> dict:
     title = ledger.TITLES[rule] + DEFAULT * bool(runs["default"].all())
     about = {"method": name or "none", "rule": title, "seeds": len(runs), "f1_from": low, "f1_to": high}
     about |= {column: runs[column].mean() for column in means}
-    parameters = runs["parameters"].mean()
-    return about | {"parameters": None if parameters is None else round(parameters)}
+    parameters = runs["parameters"].drop_nulls()
+    return about | {"parameters": round(sum(parameters) / len(parameters)) if len(parameters) else None}
 
 
 def standing(rows: pl.DataFrame) -> str:
@@ -84,18 +84,18 @@ def standing(rows: pl.DataFrame) -> str:
     above = default.filter(pl.col("f1") > floor["f1"])
     below = default.filter(pl.col("f1") <= floor["f1"])
     listed = [
-        f"{word} it: {', '.join(f'{name} ({f1:.3f})' for name, f1 in part.select('method', 'f1').rows()) or 'none'}."
-        for word, part in (("above", above), ("not above", below))
+        f"{word}: {', '.join(f'{name} ({f1:.3f})' for name, f1 in part.select('method', 'f1').rows()) or 'none'}."
+        for word, part in (("Default verdicts above it", above), ("Not above it", below))
     ]
     title = floor["rule"].removeprefix("trivial: ")
-    return f"The best row that learns nothing is {title}, F1 {floor['f1']:.3f}. Default verdicts: {' '.join(listed)}"
+    return f"The best row that learns nothing is {title}, F1 {floor['f1']:.3f}. {' '.join(listed)}"
 
 
 # ---------------------------------------------------------------------------------------------------- across seeds
 
 
 def by_seed(selected: pl.DataFrame, prevalence: float | None, confirmed: bool) -> pl.DataFrame:
-    """F1 of every detector's plain rule (or the one confirmed by counts): one row a seed, one column a detector.
+    """Return F1 of every detector's plain rule (or the one confirmed by counts): one row a seed, one column a detector.
 
     Detectors that lack one of the seeds are left out.
     """
@@ -130,7 +130,7 @@ def critical_difference(f1: pl.DataFrame) -> dict | None:
 
 
 def differences(f1: pl.DataFrame, reference: str) -> pl.DataFrame:
-    """Each detector's F1 minus that of `reference` on the same seed: `method, seeds, mean, from, to, wins`."""
+    """Return each detector's F1 minus that of `reference` on the same seed: `method, seeds, mean, from, to, wins`."""
     rows = []
     for name in f1.columns[1:]:
         gaps = (f1[name] - f1[reference]).to_numpy()
@@ -146,7 +146,7 @@ def differences(f1: pl.DataFrame, reference: str) -> pl.DataFrame:
 
 
 def flags(judged: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """What each detector's plain rule flags, one column a detector; beside them the unseen count vector."""
+    """Return what each detector's plain rule flags, one column a detector; beside them the unseen count vector."""
     columns = {name: scores[f"flagged_{plain_rule(scores.columns)}"] for name, scores in judged.items()}
     first = next(iter(judged.values()))
     trivial = floors.trivial_flags(first)["unseen_count_vector"]
@@ -154,18 +154,18 @@ def flags(judged: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def orders(judged: Mapping[str, pl.DataFrame]) -> dict[str, np.ndarray]:
-    """What each detector's plain rule thresholds, higher for more abnormal."""
+    """Return what each detector's plain rule thresholds, higher for more abnormal."""
     return {name: rules.abnormality(scores, plain_rule(scores.columns)) for name, scores in judged.items()}
 
 
 def agreement(flagged: pl.DataFrame) -> np.ndarray:
-    """Cohen's kappa of every two columns: 1 where they flag the same sequences, 0 where they agree as by chance."""
+    """Return Cohen's kappa of every two columns: 1 where they flag the same sequences, 0 where they agree by chance."""
     values = [flagged[name].to_numpy() for name in flagged.columns]
     return np.array([[1.0 if a is b else cohen_kappa_score(a, b) for b in values] for a in values])
 
 
 def alone(flagged: pl.DataFrame, labels: np.ndarray) -> pl.DataFrame:
-    """For each column, the anomalies that it finds, only it finds, only it misses, and its lone false alarms."""
+    """Count, for each column, the anomalies that it finds, only it finds, only it misses, and its lone false alarms."""
     values, anomalous = flagged.to_numpy(), np.asarray(labels) == 1
     count = values.sum(1)
     rows = []
@@ -185,7 +185,7 @@ def alone(flagged: pl.DataFrame, labels: np.ndarray) -> pl.DataFrame:
 
 
 def examples(flagged: pl.DataFrame, labels: np.ndarray, test: pl.DataFrame, count: int = 1) -> pl.DataFrame:
-    """`count` anomalies that only one column finds, for each column: `found by, sequence_id, length, keys`."""
+    """Return `count` anomalies that only one column finds, for each column: `found by, sequence_id, length, keys`."""
     only = pl.sum_horizontal(pl.all().cast(pl.Int64)) == 1
     rows = flagged.with_columns(only=only & pl.Series(np.asarray(labels) == 1))
     found = []

@@ -1,11 +1,17 @@
-"""The trivial detectors that stand in every table: set look-ups against the training split, nothing learned.
+"""The trivial detectors that stand in every table: set look-ups against the training split, and counts of n-grams.
 
-After Landauer, Skopik and Wurzenberger (FSE 2024, arXiv 2309.02854), whose detectors of this kind match deep models.
+Look-ups after Landauer, Skopik and Wurzenberger (FSE 2024, arXiv 2309.02854), whose detectors of this kind match deep
+models. Unigram and bigram (core/ngrams.py) are what counting alone achieves under the rules, in a second and without a
+GPU. Each distinct sequence is looked up and counted once: half a million sessions are a few thousand distinct ones.
 """
 
+import numpy as np
 import polars as pl
 
 from core.data import Data
+from core.keys import UNSEEN, KeyNumbers, Windows, make_windows
+from core.ngrams import NGram
+from evaluation.rules import RANK_RULES, RULE_TITLES
 
 TRIVIAL = ("unseen_key", "unseen_key_or_length", "unseen_count_vector", "unseen_bigram")
 TRIVIAL_TITLES = {
@@ -14,35 +20,48 @@ TRIVIAL_TITLES = {
     "unseen_count_vector": "trivial: unseen count vector",
     "unseen_bigram": "trivial: unseen pair of neighbors",
 }
+NGRAMS = {"unigram": 1, "bigram": 2}  # name: order
+NGRAM_TITLES = {f"{name}_{rule}": f"trivial: {name}, {RULE_TITLES[rule]}" for name in NGRAMS for rule in RANK_RULES}
 _GAP = "\x1f"  # joins keys; no key holds a control character or a blank
 
 
+def _distinct(sequences: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
+    """Return `keys, joined, count` of the distinct sequences, and for each sequence which of them it is."""
+    joined = sequences.alias("keys").to_frame().with_columns(joined=pl.col("keys").list.join(_GAP))
+    different = joined.group_by("joined", maintain_order=True).agg(pl.col("keys").first(), count=pl.len())
+    numbers = different.select("joined").with_row_index("number")
+    return different, joined.select("joined").join(numbers, on="joined", how="left", maintain_order="left")["number"]
+
+
+# ------------------------------------------------------------------------------------------------------- look-ups
+
+
 def familiarity(training: pl.Series, sequences: pl.Series) -> pl.DataFrame:
-    """What of each sequence occurred in training: five bool columns, one row a sequence.
+    """Return what of each sequence occurred in training: five bool columns, one row a sequence.
 
     `in_training` (the same sequence), `count_vector_seen` (the same keys as often), `length_seen`, `all_keys_seen`,
     `all_pairs_seen` (neighbors, with begin and end). Both arguments are lists of keys.
     """
-    known, asked = training.alias("keys").to_frame(), sequences.alias("keys").to_frame()
-    whole = pl.col("keys").list.join(_GAP)
+    (known, _), (asked, rows) = _distinct(training), _distinct(sequences)
     counts = pl.col("keys").list.sort().list.join(_GAP)
     length = pl.col("keys").list.len()
-    return asked.select(
-        in_training=whole.is_in(known.select(whole).to_series().implode()),
+    seen = asked.select(
+        in_training=pl.col("joined").is_in(known["joined"].implode()),
         count_vector_seen=counts.is_in(known.select(counts).to_series().implode()),
         length_seen=length.is_in(known.select(length).to_series().implode()),
         all_keys_seen=_all_seen(known["keys"], asked["keys"]),
         all_pairs_seen=_all_seen(_pairs(known["keys"]), _pairs(asked["keys"])),
     )
+    return seen[rows]
 
 
 def familiarity_of(data: Data, split: str) -> pl.DataFrame:
-    """What of each sequence of a split the training split had seen; columns of `familiarity`."""
+    """Return what of each sequence of a split the training split had seen; columns of `familiarity`."""
     return familiarity(data.split("train")["keys"], data.split(split)["keys"])
 
 
 def trivial_flags(seen: pl.DataFrame) -> pl.DataFrame:
-    """`<detector>: bool` for the four trivial detectors, from the columns of `familiarity`."""
+    """Return `<detector>: bool` for the four look-ups, from the columns of `familiarity`."""
     return seen.select(
         unseen_key=~pl.col("all_keys_seen"),
         unseen_key_or_length=~(pl.col("all_keys_seen") & pl.col("length_seen")),
@@ -52,7 +71,7 @@ def trivial_flags(seen: pl.DataFrame) -> pl.DataFrame:
 
 
 def _pairs(sequences: pl.Series) -> pl.Series:
-    """Neighbors of each sequence as joined strings, the begin and the end being neighbors, too."""
+    """Return the neighbors of each sequence as joined strings, the begin and the end being neighbors, too."""
     padded = sequences.to_frame("keys").select(
         pl.concat_list(pl.lit("\x02").alias("begin"), "keys", pl.lit("\x03").alias("end")).alias("keys")
     )
@@ -62,7 +81,54 @@ def _pairs(sequences: pl.Series) -> pl.Series:
 
 
 def _all_seen(known: pl.Series, asked: pl.Series) -> pl.Series:
-    """Whether every item of each list of `asked` occurs in a list of `known`."""
+    """Return whether every item of each list of `asked` occurs in a list of `known`."""
     items = known.explode().unique()
     rows = asked.alias("items").to_frame().with_row_index("row").explode("items")
     return rows.group_by("row", maintain_order=True).agg(pl.col("items").is_in(items.implode()).all())["items"]
+
+
+# --------------------------------------------------------------------------------------------------------- counts
+
+
+def ngram_scores(data: Data, split: str) -> dict[str, pl.DataFrame]:
+    """Return the scores of unigram and bigram of the training split on a split, as far as the rules read them."""
+    training, asked = data.split("train")["keys"], data.split(split)["keys"]
+    seen = familiarity(training, asked).select("count_vector_seen")
+    return {name: pl.concat([own, seen], how="horizontal") for name, own in count_ngrams(training, asked).items()}
+
+
+def count_ngrams(training: pl.Series, sequences: pl.Series) -> dict[str, pl.DataFrame]:
+    """Return `rank` (largest), `tail_probability` (smallest) and `has_unseen_key` by name, one row a sequence."""
+    (known, _), (asked, rows) = _distinct(training), _distinct(sequences)
+    learned, shown = known["keys"].to_list(), asked["keys"].to_list()
+    keys = KeyNumbers.of(learned)
+    bigram = NGram(keys, learned, known["count"].to_numpy(), order=2)
+    windows = make_windows(keys, shown, bigram.history)
+    contexts = np.arange(len(keys) + 2)[:, None]  # every one: the keys, the begin, a key never seen
+    tables = {name: bigram.probabilities(contexts[:, : order - 1]) for name, order in NGRAMS.items()}
+    return {name: _judge(table, windows, len(keys) + 2)[rows] for name, table in tables.items()}
+
+
+def _judge(table: np.ndarray, windows: Windows, unseen_rank: int) -> pl.DataFrame:
+    """Judge every event by `table`, (contexts, V + 1), and each sequence by its oddest event; one row a sequence."""
+    ranks, tails = _ranks_and_tails(table)
+    known, place = windows.targets != UNSEEN, (windows.histories[:, 0], windows.targets)
+    begins = np.concatenate([[0], windows.ends[:-1]])
+    return pl.DataFrame(
+        {
+            "rank": np.maximum.reduceat(np.where(known, ranks[place], unseen_rank), begins),
+            "tail_probability": np.minimum.reduceat(np.where(known, tails[place], 0.0), begins),
+            "has_unseen_key": np.logical_or.reduceat(~known, begins),
+        }
+    )
+
+
+def _ranks_and_tails(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return of each entry how many in its row are at least as large, and the sum of those at most as large."""
+    order = np.sort(table, axis=1)
+    sums = np.concatenate([np.zeros((len(table), 1)), np.cumsum(order, axis=1)], axis=1)
+    ranks, tails = np.empty(table.shape, int), np.empty(table.shape)
+    for row in range(len(table)):
+        ranks[row] = table.shape[1] - np.searchsorted(order[row], table[row], side="left")
+        tails[row] = sums[row][np.searchsorted(order[row], table[row], side="right")]
+    return ranks, np.minimum(tails, 1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from core.files import lock, write
-from evaluation import floors, ngrams, rules, unseen
+from evaluation import floors, rules, unseen
 
 SCHEMA = {
     "date": pl.String,
@@ -47,11 +47,11 @@ SCHEMA = {
     "commit": pl.String,
 }
 IDENTITY = ("data", "protocol", "split_seed", "method", "model", "seed", "rule", "prevalence")
-TITLES = rules.RULE_TITLES | floors.TRIVIAL_TITLES | ngrams.TITLES | unseen.TITLES
+TITLES = rules.RULE_TITLES | floors.TRIVIAL_TITLES | floors.NGRAM_TITLES | unseen.TITLES
 
 
 def read(path: Path) -> pl.DataFrame:
-    """All rows, or none if there is no ledger yet."""
+    """Return all rows, or none if there is no ledger yet."""
     return pl.read_csv(path, schema=SCHEMA) if path.is_file() else pl.DataFrame(schema=SCHEMA)
 
 
@@ -78,7 +78,7 @@ def _merged(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 
 
 def summary(ledger: pl.DataFrame) -> pl.DataFrame:
-    """One row a data set, prevalence, model and rule, best mean F1 first: means over seeds, F1 also as a range."""
+    """Return one row a data set, prevalence, model and rule, best mean F1 first: means over seeds, F1 as a range."""
     keys = ("data", "protocol", "simulated", "prevalence", "method", "model", "rule", "default")
     means = (
         "precision", "recall", "f1", "average_precision", "auroc", "best_f1", "false_alarm_rate", "seconds",
@@ -104,7 +104,7 @@ def summary(ledger: pl.DataFrame) -> pl.DataFrame:
 def finished(
     ledger: pl.DataFrame, data_hash: str, method: str, model: str, seed: int, prevalence: float | None, alpha: float
 ) -> pl.Series:
-    """The rules that the ledger has of a run at this prevalence and alpha; none if it is not done."""
+    """Return the rules that the ledger has of a run at this prevalence and alpha; none if it is not done."""
     mine = (
         (pl.col("data_hash") == data_hash)
         & (pl.col("method") == method)
@@ -117,10 +117,10 @@ def finished(
 
 
 def failures(ledger: pl.DataFrame) -> pl.DataFrame:
-    """The runs that failed and have not succeeded since: `date, data, method, model, seed, status`."""
+    """Return the runs that failed and have not succeeded since: `date, data, method, model, seed, status`."""
     return ledger.filter(pl.col("rule").is_null()).select("date", "data", "method", "model", "seed", "status")
 
 
 def number(value: float | None) -> str:
-    """Three decimals, or a dash for an undefined figure."""
+    """Return three decimals, or a dash for an undefined figure."""
     return "-" if value is None else f"{value:.3f}"

@@ -19,7 +19,7 @@ def confusion(flags: np.ndarray, labels: np.ndarray) -> dict[str, int]:
 
 
 def measure(flags: np.ndarray, labels: np.ndarray, prevalence: float | None = None) -> dict[str, float | int | None]:
-    """The four counts, `false_alarm_rate`, and precision, recall, f1, mcc with `_low` and `_high` (95 %).
+    """Return the four counts, `false_alarm_rate`, and precision, recall, f1, mcc with `_low` and `_high` (95 %).
 
     With `prevalence` the measures are those of a test set with that share of anomalies: normals are weighted, the
     counts stay as they are. Intervals are percentiles of a bootstrap over sequences, which for fixed flags is a
@@ -42,7 +42,7 @@ def measure(flags: np.ndarray, labels: np.ndarray, prevalence: float | None = No
 
 
 def normal_weight(labels: np.ndarray, prevalence: float | None) -> float:
-    """What each normal counts so that anomalies make up `prevalence` of the whole; 1 without a prevalence."""
+    """Return what each normal counts so that anomalies make up `prevalence` of the whole; 1 without a prevalence."""
     anomalies = int((np.asarray(labels) == 1).sum())
     normals = len(labels) - anomalies
     if prevalence is None or not anomalies or not normals:
@@ -51,7 +51,7 @@ def normal_weight(labels: np.ndarray, prevalence: float | None) -> float:
 
 
 def _weighted(cells: np.ndarray, prevalence: float | None) -> np.ndarray:
-    """Cells (4, ...) with false positives and true negatives scaled to `prevalence`."""
+    """Return cells (4, ...) with false positives and true negatives scaled to `prevalence`."""
     if prevalence is None:
         return cells
     tp, fp, fn, tn = np.asarray(cells, dtype=float)
@@ -62,12 +62,12 @@ def _weighted(cells: np.ndarray, prevalence: float | None) -> np.ndarray:
 
 
 def f1(counts: dict[str, int]) -> float:
-    """F1 of the four counts; 0 if nothing is found, NaN without an anomaly."""
+    """Return F1 of the four counts; 0 if nothing is found, NaN without an anomaly."""
     return float(_measures(np.array(list(counts.values())))["f1"])
 
 
 def _measures(cells: np.ndarray) -> dict[str, np.ndarray]:
-    """Measures of `cells` (4, ...): true and false positives, false and true negatives; NaN where undefined."""
+    """Return measures of `cells` (4, ...): true and false positives, false and true negatives; NaN where undefined."""
     tp, fp, fn, tn = np.asarray(cells, dtype=float)
     anomalies = np.where(tp + fn > 0, 1.0, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -82,7 +82,7 @@ def _measures(cells: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def ranking(abnormality: np.ndarray, labels: np.ndarray, prevalence: float | None = None) -> dict[str, float | None]:
-    """`auroc` and `average_precision` of a score that is higher for more abnormal; None if only one class is there.
+    """Return `auroc` and `average_precision` of a score that is higher for more abnormal; None with only one class.
 
     Average precision depends on the share of anomalies, which `prevalence` sets by weighting normals; AUROC does not.
     """
@@ -102,14 +102,14 @@ def _sample_weights(labels: np.ndarray, prevalence: float | None) -> np.ndarray:
 def precision_recall(
     abnormality: np.ndarray, labels: np.ndarray, prevalence: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall at every threshold of the score, for a plot; `labels` must hold both classes."""
+    """Return precision and recall at every threshold of the score, for a plot; `labels` must hold both classes."""
     weights = _sample_weights(labels, prevalence)
     precision, recall, _ = precision_recall_curve(labels, abnormality, sample_weight=weights)
     return precision, recall
 
 
 def best_f1(abnormality: np.ndarray, labels: np.ndarray, prevalence: float | None = None) -> float | None:
-    """F1 at the threshold of the score that test labels would choose: what a paper with a tuned threshold reports.
+    """Return F1 at the threshold that test labels would choose: what a paper with a tuned threshold reports.
 
     A diagnostic, never a result of a detector; None if only one class is there.
     """

@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 from scipy.stats import beta, rankdata
 
+from core.progress import progress
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -163,7 +165,7 @@ def default_rule(names: Collection[str], windowed: bool) -> str:
 
 
 def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> dict:
-    """What `decision.json` holds of the rules, from validation scores of normal sequences.
+    """Return what `decision.json` holds of the rules, from validation scores of normal sequences.
 
     Keys: `alpha, alpha_kept, notes, V, validation_sequences, smallest_alpha, rules`. Which rules there are depends on
     what the detector gives: ranks and tail probabilities, a score, or both. `rules.top_k.K` is the smallest K that
@@ -186,7 +188,7 @@ def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> d
             f"{len(used):,} validation sequences can promise a false-alarm rate of {1 / (len(used) + 1):.2%} at best, "
             f"not {alpha:.2%}: the rules flag unseen keys only. Give more validation sequences, or a larger ALPHA."
         )
-    decision = {
+    decision: dict = {
         "alpha": alpha,
         "alpha_kept": kept and allowed >= 0,
         "notes": notes,
@@ -209,7 +211,7 @@ def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> d
 
 
 def false_alarm_interval(size: int, alpha: float) -> tuple[float, float]:
-    """Between which rates (95 %) the false-alarm rate of one calibration on `size` sequences lies, where no scores tie.
+    """Return between which rates (95%) the false-alarm rate of one calibration on `size` sequences lies, if none tie.
 
     Given the calibration it follows a beta distribution (Vovk 2012, "Conditional validity of inductive conformal
     predictors", proposition 2a); (0, 0) if nothing may be flagged.
@@ -217,11 +219,12 @@ def false_alarm_interval(size: int, alpha: float) -> tuple[float, float]:
     flagged = allowed_alarms(size, alpha) + 1
     if flagged < 1:
         return 0.0, 0.0
-    return tuple(float(rate) for rate in beta(flagged, size + 1 - flagged).ppf([0.025, 0.975]))
+    low, high = beta(flagged, size + 1 - flagged).ppf([0.025, 0.975])
+    return float(low), float(high)
 
 
 def apply(scores: pl.DataFrame, decision: dict) -> pl.DataFrame:
-    """`flagged_<rule>: bool` for every rule of the decision, one row a sequence.
+    """Return `flagged_<rule>: bool` for every rule of the decision, one row a sequence.
 
     `scores` has `has_unseen_key`, `count_vector_seen`, and what the rules read: `rank, tail_probability`, or `score`.
     """
@@ -241,7 +244,7 @@ def abnormality(scores: pl.DataFrame, name: str) -> np.ndarray:
 
 
 def sweep_k(scores: pl.DataFrame, vocabulary_size: int) -> pl.DataFrame:
-    """One row a K from 1 to V + 1: `K, K_over_V, false_alarm_rate` (sequences beyond K), `coverage` (keys within)."""
+    """Return `K, K_over_V, false_alarm_rate` (sequences beyond K), `coverage` (keys within) for K from 1 to V + 1."""
     ks = np.arange(1, vocabulary_size + 2)
     worst = np.sort(scores["rank"].to_numpy())
     every = np.sort(scores["event_ranks"].explode().to_numpy())
@@ -256,7 +259,7 @@ def sweep_k(scores: pl.DataFrame, vocabulary_size: int) -> pl.DataFrame:
 
 
 def candidate_rules(validation: pl.DataFrame, vocabulary_size: int, alphas: tuple[float, ...]) -> pl.DataFrame:
-    """One row a rule and alpha, and one for the paper's K: its setting, and the share of validation it flags.
+    """Return one row a rule and alpha, and one for the paper's K: its setting, and the share of validation it flags.
 
     `rate_low` and `rate_high` bound that share with 95 % over bootstrap samples of the validation sequences.
     """
@@ -274,15 +277,17 @@ def candidate_rules(validation: pl.DataFrame, vocabulary_size: int, alphas: tupl
 
 
 def _bootstrap_share(flags: np.ndarray, resamples: int = 1_000) -> tuple[float, float]:
-    """2.5 % and 97.5 % quantiles of the share of flagged sequences over bootstrap samples. Seeded."""
+    """Return 2.5 % and 97.5 % quantiles of the share of flagged sequences over bootstrap samples. Seeded."""
     shares = np.random.default_rng(0).binomial(len(flags), flags.mean(), size=resamples) / len(flags)
-    return tuple(float(share) for share in np.quantile(shares, [0.025, 0.975]))
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def bootstrap_k(validation: pl.DataFrame, vocabulary_size: int, alpha: float, resamples: int = 500) -> np.ndarray:
-    """K of `resamples` bootstrap samples of the validation sequences: how much K owes to chance. Seeded."""
+    """Return K on `resamples` bootstrap samples of the validation sequences: how much K owes to chance. Seeded."""
     chance = np.random.default_rng(0)
     known = validation.filter(~pl.col("has_unseen_key"))["rank"]
     allowed = allowed_alarms(len(known), alpha)
     samples = (known.gather(chance.integers(len(known), size=len(known))) for _ in range(resamples))
-    return np.array([smallest_k(sample, allowed, vocabulary_size) for sample in samples])
+    shown = progress(samples, resamples, "calibration", "samples")
+    return np.array([smallest_k(sample, allowed, vocabulary_size) for sample in shown])

@@ -26,7 +26,7 @@ TITLES = {
 } | {f"unseen_key_{handling}": f"trivial: unseen key, {handling.replace('_', ' ')}" for handling in HANDLINGS}
 BLOCKS = 10
 BENIGN, ALERT = "benign", "alert"
-TRIAGE_SCHEMA = {
+TRIAGE_SCHEMA: dict[str, type[pl.DataType]] = {
     "key": pl.String,
     "template": pl.String,
     "first_sequence": pl.String,
@@ -40,7 +40,7 @@ TRIAGE_SCHEMA = {
 
 
 def unseen_keys(sequences: pl.DataFrame, known: set[str]) -> pl.DataFrame:
-    """One row a key that is not in `known`, by first occurrence: `key, rows, position`.
+    """Return one row a key that is not in `known`, by first occurrence: `key, rows, position`.
 
     `rows` are the numbers of the sequences that have it, ascending; `position` is its first one in the first of them.
     """
@@ -56,7 +56,7 @@ def unseen_keys(sequences: pl.DataFrame, known: set[str]) -> pl.DataFrame:
 
 
 def label_answers(sequences: pl.DataFrame, unseen: pl.DataFrame) -> dict[str, str]:
-    """What an analyst who is always right says of each key of `unseen_keys`, `benign` or `alert`; for evaluation.
+    """Return what an analyst who is always right says of each key of `unseen_keys`, `benign` or `alert`: to evaluate.
 
     The label of the line of its first occurrence answers; where lines are not labeled, that of the whole sequence,
     which calls a benign key an alert if it comes first in an anomalous one. Without labels a key has no answer.
@@ -67,7 +67,7 @@ def label_answers(sequences: pl.DataFrame, unseen: pl.DataFrame) -> dict[str, st
 
 
 def _first_sequences(sequences: pl.DataFrame, unseen: pl.DataFrame) -> pl.DataFrame:
-    """The keys of `unseen` with the columns of the sequence in which each came first."""
+    """Return the keys of `unseen` with the columns of the sequence in which each came first."""
     first = unseen.with_columns(row=pl.col("rows").list.first())
     return first.join(sequences.with_row_index("row"), on="row", maintain_order="left")
 
@@ -80,7 +80,7 @@ def _is_in(column: str, keys: set[str]) -> pl.Expr:
 
 
 def ask_once(unseen: pl.DataFrame, answers: dict[str, str]) -> dict[str, int]:
-    """The sequence number from which on each key is accepted: that of its first occurrence if the answer is `benign`.
+    """Return the sequence number from which on each key is accepted: its first occurrence if the answer is `benign`.
 
     The analyst answers at once, so the sequence that raised the question is no alarm for it; what that costs is the
     number of questions, one a key of `unseen`. A key answered `alert`, or not yet, is an alarm in every sequence.
@@ -89,7 +89,7 @@ def ask_once(unseen: pl.DataFrame, answers: dict[str, str]) -> dict[str, int]:
 
 
 def settle(sequences: pl.DataFrame, scores: pl.DataFrame, known: set[str], accepted: dict[str, int]) -> pl.DataFrame:
-    """The scores as they are with the keys of `accepted` expected from their sequence number on.
+    """Return the scores as they are with the keys of `accepted` expected from their sequence number on.
 
     `rank, tail_probability, has_unseen_key` change, in sequences with an unseen key alone.
     """
@@ -112,7 +112,7 @@ def settle(sequences: pl.DataFrame, scores: pl.DataFrame, known: set[str], accep
 
 
 def flags(settled: dict[str, pl.DataFrame], decision: dict) -> pl.DataFrame:
-    """`flagged_<rule>_<handling>: bool` of the scores that each handling has settled, one row a sequence."""
+    """Return `flagged_<rule>_<handling>: bool` of the scores that each handling has settled, one row a sequence."""
     return pl.concat(
         [
             rules.apply(scores, decision).select(
@@ -128,14 +128,14 @@ def flags(settled: dict[str, pl.DataFrame], decision: dict) -> pl.DataFrame:
 
 
 def number_blocks(size: int, count: int = BLOCKS) -> np.ndarray:
-    """The number, from 1, of the block of each of `size` sequences; blocks differ by one sequence at most."""
+    """Return the number, from 1, of the block of each of `size` sequences; blocks differ by one sequence at most."""
     return np.arange(size) * count // size + 1
 
 
 def describe_blocks(
     sequences: pl.DataFrame, scores: pl.DataFrame, unseen: pl.DataFrame, count: int = BLOCKS
 ) -> pl.DataFrame:
-    """One row a block: `block, first_sequence, sequences, anomalies, new_keys, unseen_key_share`.
+    """Return one row a block: `block, first_sequence, sequences, anomalies, new_keys, unseen_key_share`.
 
     `new_keys` are those of `unseen_keys` that come first in the block, which are the questions of ask once;
     `anomalies` is null without labels.
@@ -155,16 +155,17 @@ def describe_blocks(
 
 
 def measure_blocks(verdicts: dict[str, np.ndarray], labels: np.ndarray, count: int = BLOCKS) -> pl.DataFrame:
-    """One row a rule and block: `rule, block, alarms, false_alarms, precision, recall, f1`; None where undefined.
+    """Return one row a rule and block: `rule, block, alarms, false_alarms, precision, recall, f1`; else None.
 
     `verdicts` are the flags of each rule over all sequences.
     """
     blocks, rows = number_blocks(len(labels), count), []
     for rule, flagged in verdicts.items():
         for block in np.unique(blocks):
-            measured = metrics.measure(flagged[blocks == block], labels[blocks == block])
-            false_alarms = measured["false_positives"]
-            own = {"alarms": measured["true_positives"] + false_alarms, "false_alarms": false_alarms}
+            inside = flagged[blocks == block], labels[blocks == block]
+            measured, counts = metrics.measure(*inside), metrics.confusion(*inside)
+            false_alarms = counts["false_positives"]
+            own = {"alarms": counts["true_positives"] + false_alarms, "false_alarms": false_alarms}
             shares = {name: measured[name] for name in ("precision", "recall", "f1")}
             rows.append({"rule": rule, "block": int(block)} | own | shares)
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -174,7 +175,7 @@ def measure_blocks(verdicts: dict[str, np.ndarray], labels: np.ndarray, count: i
 
 
 def triage(sequences: pl.DataFrame, unseen: pl.DataFrame, templates: dict[str, str | None]) -> pl.DataFrame:
-    """The questions of a real run by first occurrence, columns of `TRIAGE_SCHEMA`; `answer` is empty.
+    """Return the questions of a real run by first occurrence, columns of `TRIAGE_SCHEMA`; `answer` is empty.
 
     `template` is the key itself where there is none; `count` is the number of sequences that have the key.
     """
@@ -184,23 +185,23 @@ def triage(sequences: pl.DataFrame, unseen: pl.DataFrame, templates: dict[str, s
         count=pl.col("rows").list.len(),
         answer=pl.lit(None),
     )
-    return asked.rename({"sequence_id": "first_sequence"}).select(*TRIAGE_SCHEMA).cast(TRIAGE_SCHEMA)
+    return asked.rename({"sequence_id": "first_sequence"}).select(*TRIAGE_SCHEMA).cast(pl.Schema(TRIAGE_SCHEMA))
 
 
 def keep_answers(fresh: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
-    """A fresh queue with the answers of an old one; answered keys that are no longer asked stand at its end."""
+    """Return a fresh queue with the answers of an old one; answered keys that are no longer asked stand at its end."""
     kept = old.drop_nulls("answer")
     asked = fresh.drop("answer").join(kept.select("key", "answer"), on="key", how="left", maintain_order="left")
     return pl.concat([asked, kept.join(fresh, on="key", how="anti", maintain_order="left")])
 
 
 def answered(queue: pl.DataFrame) -> dict[str, str]:
-    """The answer to each key of a queue that has one."""
+    """Return the answer to each key of a queue that has one."""
     return dict(queue.drop_nulls("answer").select("key", "answer").iter_rows())
 
 
 def read_answers(path: Path) -> pl.DataFrame:
-    """The queue in a triage.csv that a person has filled in: `benign`, `alert` in any case, or nothing yet.
+    """Return the queue in a triage.csv that a person has filled in: `benign`, `alert` in any case, or nothing yet.
 
     Raises BadInput if the file cannot be read, a column is missing, an answer is another word, or a key stands twice.
     """
@@ -219,7 +220,7 @@ def read_answers(path: Path) -> pl.DataFrame:
     cells = [{name: (row[name] or "").strip() or None for name in TRIAGE_SCHEMA} for _, row in rows]
     queue = pl.DataFrame(cells, schema=dict.fromkeys(TRIAGE_SCHEMA, pl.String))
     # numbers that a spreadsheet has rewritten do not matter: a fresh queue brings its own
-    return queue.with_columns(pl.col("answer").str.to_lowercase()).cast(TRIAGE_SCHEMA, strict=False)
+    return queue.with_columns(pl.col("answer").str.to_lowercase()).cast(pl.Schema(TRIAGE_SCHEMA), strict=False)
 
 
 def _refuse_unclear(path: Path, rows: list[tuple[int, dict]], remedy: str) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 
 from evaluation import floors, ledger, metrics, rules, unseen
-from evaluation.ngrams import NGRAMS
 
 
 def calibrate_all(
@@ -33,7 +32,7 @@ def measure_all(
     prevalence: float | None,
     handled: dict[str, pl.DataFrame],
 ) -> tuple[pl.DataFrame, dict]:
-    """The scores with `flagged_<rule>` columns, and `rules, ranking, data, prevalence` of `metrics.json`.
+    """Return the scores with `flagged_<rule>` columns, and `rules, ranking, data, prevalence` of `metrics.json`.
 
     The trivial detectors stand among the rules. `at_prevalence` has the same figures with the normals weighted to
     that share of anomalies, `distinct` those with every distinct sequence counted once. `handled` are the scores with
@@ -51,14 +50,14 @@ def measure_all(
     labels = scores["label"].to_numpy()
     main = "tail_probability" if "tail_probability" in orders else "score"
     first = scores["first_of_its_kind"].to_numpy()
-    distinct = [{name: values[first] for name, values in of.items()} for of in (verdicts, orders)]
+    distinct, distinct_orders = ({name: values[first] for name, values in of.items()} for of in (verdicts, orders))
     found = {
         "default_rule": decision["default_rule"],
         "rules": _measure_all(verdicts, orders, labels),
         "at_prevalence": None,
         "distinct": {
             "sequences": int(first.sum()),
-            "rules": _measure_all(*distinct, labels[first]),
+            "rules": _measure_all(distinct, distinct_orders, labels[first]),
         },
         "ranking": metrics.ranking(orders[main], labels),
         "data": describe(scores),
@@ -77,7 +76,7 @@ def measure_all(
 def _verdicts(
     scores: pl.DataFrame, flags: pl.DataFrame, decision: dict, ngram_scores: dict[str, pl.DataFrame]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The flags of every rule and detector, and the order in which those that have one put the sequences."""
+    """Return the flags of every rule and detector, and the order in which those that have one put the sequences."""
     verdicts = {rule: flags[f"flagged_{rule}"].to_numpy() for rule in decision["rules"]}
     orders = {rule: rules.abnormality(scores, rule) for rule in decision["rules"]}
     trivial = floors.trivial_flags(scores)
@@ -100,7 +99,7 @@ def _measure_all(
 
 
 def _ranked(order: np.ndarray | None, labels: np.ndarray, prevalence: float | None) -> dict[str, float | None]:
-    """What needs no threshold, and F1 at the best one; nothing of detectors that only say yes or no."""
+    """Return what needs no threshold, and F1 at the best one; nothing of detectors that only say yes or no."""
     if order is None:
         return {"auroc": None, "average_precision": None, "best_f1": None}
     return metrics.ranking(order, labels, prevalence) | {"best_f1": metrics.best_f1(order, labels, prevalence)}
@@ -115,8 +114,8 @@ def block_measures(judged: pl.DataFrame, decision: dict, accepted: dict[str, pl.
     return unseen.measure_blocks(by_rule, judged["label"].to_numpy())
 
 
-def describe(scores: pl.DataFrame) -> dict[str, float | int | None]:
-    """Sizes of the test set, its overlap with training, and the share of sequences with a key training never saw."""
+def describe(scores: pl.DataFrame) -> dict:
+    """Return sizes of the test set, its overlap with training, and the share of sequences with an unseen key."""
     normal, anomalous = (scores.filter(pl.col("label") == label) for label in (0, 1))
     return {
         "test_sequences": len(scores),
@@ -130,14 +129,14 @@ def describe(scores: pl.DataFrame) -> dict[str, float | int | None]:
 
 
 def f1_over_k(scores: pl.DataFrame, vocabulary_size: int) -> pl.DataFrame:
-    """`K, f1` of Top-K at every K from 1 to V + 1: a diagnostic that uses test labels, never a way to choose K."""
+    """Return `K, f1` of Top-K at every K from 1 to V + 1: a diagnostic with test labels, no way to choose K."""
     ranks, labels = scores["rank"].to_numpy(), scores["label"].to_numpy()
     ks = range(1, vocabulary_size + 2)
     return pl.DataFrame({"K": list(ks), "f1": [metrics.f1(metrics.confusion(ranks > k, labels)) for k in ks]})
 
 
 def score_gap(first: pl.DataFrame, second: pl.DataFrame) -> float:
-    """Largest absolute difference of two scorings' log-probabilities, in nats; unseen keys must be the same."""
+    """Return largest absolute difference of two scorings' log-probabilities, in nats; unseen keys must be the same."""
     one, two = (scores["event_log_probabilities"].explode().to_numpy() for scores in (first, second))
     known = np.isfinite(one)
     if not np.array_equal(known, np.isfinite(two)):
@@ -146,7 +145,7 @@ def score_gap(first: pl.DataFrame, second: pl.DataFrame) -> float:
 
 
 def ledger_rows(found: dict, decision: dict, about: dict) -> list[dict]:
-    """Rows for `ledger.record`: the run's rules, and the trivial detectors, which belong to the data alone.
+    """Return rows for `ledger.record`: the run's rules, and the trivial detectors, which belong to the data alone.
 
     Each rule has a row at the test set's own share of anomalies, and one at the prevalence that was asked for.
     `about` are the columns that the run as a whole fills.
@@ -169,12 +168,12 @@ def _rows_at(measured: dict[str, dict], prevalence: float | None, decision: dict
             own |= dict.fromkeys(("model", "seed", "seconds", "peak_memory_gb", "parameters"))
             own |= {"method": "trivial"}
             ngram, _, counted = rule.partition("_")
-            own |= {"K": decision["ngrams"][ngram][counted].get("K")} if ngram in NGRAMS else {"alpha": None}
+            own |= {"K": decision["ngrams"][ngram][counted].get("K")} if ngram in floors.NGRAMS else {"alpha": None}
         kept = {name: value for name, value in figures.items() if name in ledger.SCHEMA}
         rows.append(own | kept | {"rule": rule, "default": rule == default, "prevalence": prevalence})
     return rows
 
 
 def today() -> str:
-    """The date of a ledger row."""
+    """Return the date of a ledger row."""
     return date.today().isoformat()

@@ -12,6 +12,6 @@ The contract of a detector:
   key stands that the detector knows nothing of; without it, where one stands that training never saw.
 - `save(folder)` and `load(folder, train_sequences=None)`: the same scores after loading.
 
-Never a decision: those are the rules of evaluation/, calibrated on validation normals. README.md beside this file has a
+Never a decision: those are the rules of evaluation/, calibrated on validation normals. docs/add-a-method.md has a
 whole example.
 """

@@ -8,7 +8,7 @@
   cosine distance to the nearest cluster. Not implemented: weights by contrast with a laboratory, clusters that grow.
 - `invariants`: Lou et al., "Mining Invariants from Console Logs for System Problem Detection" (USENIX ATC 2010): linear
   relations of two or three counts that normals keep. Not implemented: longer ones, and grouping by parameter values.
-- `ngram`: a trigram that judges every event by rank and tail probability, see parts/ngram.py.
+- `ngram`: a trigram that judges every event by rank and tail probability, see core/ngrams.py.
 - `nearest_counts`: ECVC of Landauer, Skopik and Wurzenberger, "A Critical Review of Common Log Data Sets Used for
   Evaluation of Sequence-Based Anomaly Detection Techniques" (FSE 2024): the distance to the nearest training vector,
   which is what LightAD (Yu et al., ICSE 2024) does with k = 1, but here without anomalies to learn from.
@@ -35,9 +35,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 from core.errors import BadInput
+from core.keys import KeyNumbers, Sequences, distinct, weigh
+from core.ngrams import NGram
 from methods.parts import disk
-from methods.parts.keys import KeyNumbers, Sequences, distinct, weigh
-from methods.parts.ngram import NGram
+from methods.parts.judging import judge_ngrams
 
 COMPARED_AT_ONCE = 1_024
 
@@ -50,7 +51,7 @@ class Learned(NamedTuple):
 
 
 def pca(vectors: np.ndarray, weights: np.ndarray, *, variance: float) -> Learned:
-    """The squared prediction error: the squared distance from the principal subspace of the normals.
+    """Return the squared prediction error: the squared distance from the principal subspace of the normals.
 
     The covariance is weighted, which scikit-learn's PCA cannot do; on copies both find the same subspace.
     """
@@ -70,7 +71,7 @@ def pca(vectors: np.ndarray, weights: np.ndarray, *, variance: float) -> Learned
 
 
 def isolation_forest(vectors: np.ndarray, weights: np.ndarray, *, trees: int, rows_a_tree: int, seed: int) -> Learned:
-    """How few random splits isolate a vector, 0 to 1; 1 with a key never seen, as trees only split counts that vary.
+    """Return how few random splits isolate a vector, 0 to 1; 1 with a key never seen: trees split varying counts.
 
     Copies are real rows here, because trees draw rows without replacement.
     """
@@ -81,12 +82,12 @@ def isolation_forest(vectors: np.ndarray, weights: np.ndarray, *, trees: int, ro
 
 
 def one_class_svm(vectors: np.ndarray, weights: np.ndarray, *, outside: float) -> Learned:
-    """Minus the decision function of an RBF kernel on standardized counts; more than 0 is outside.
+    """Return minus the decision function of an RBF kernel on standardized counts; more than 0 is outside.
 
     A key that never varies keeps its scale. The width is scikit-learn's default: 1 / (columns x variance).
     """
     scaler = StandardScaler().fit(vectors, sample_weight=weights)
-    width = 1 / max(np.count_nonzero(scaler.var_ > 1e-9), 1)
+    width = 1 / max(int((scaler.var_ > 1e-9).sum()), 1)
     machine = OneClassSVM(gamma=width, nu=outside, tol=1e-6)  # ours: copies and weights end within the tolerance
     machine.fit(scaler.transform(vectors), sample_weight=weights)
     parameters = machine.support_vectors_.size + machine.dual_coef_.size + 1 + 2 * vectors.shape[1]
@@ -94,7 +95,7 @@ def one_class_svm(vectors: np.ndarray, weights: np.ndarray, *, outside: float) -
 
 
 def log_cluster(vectors: np.ndarray, weights: np.ndarray, *, max_distance: float, most_clustered: int) -> Learned:
-    """Cosine distance to the nearest mean of a cluster (complete linkage, cut at `max_distance`).
+    """Return cosine distance to the nearest mean of a cluster (complete linkage, cut at `max_distance`).
 
     The linkage takes the square of what it clusters, so that is the `most_clustered` commonest vectors; the others
     stand for themselves.
@@ -114,7 +115,7 @@ def log_cluster(vectors: np.ndarray, weights: np.ndarray, *, max_distance: float
 
 
 def invariants(vectors: np.ndarray, weights: np.ndarray, *, support: float, largest: int, most_keys: int) -> Learned:
-    """The summed surprise at the invariants that a vector breaks: minus the log of how often normals break them.
+    """Return the summed surprise at the invariants that a vector breaks: minus the log of how often normals break them.
 
     Searched are a x = b y and a x + b y = c z, the coefficients whole and at most `largest`, among the constant 1 and
     the keys in at least 1 - `support` of the normals, of these the `most_keys` commonest. Support counts the normals in
@@ -134,7 +135,7 @@ def invariants(vectors: np.ndarray, weights: np.ndarray, *, support: float, larg
         values = relations[:, 0] + shown[:, often] @ relations[:, 1:].T
         return (values != 0) @ surprise + (shown[:, -1] > 0) * log(weights.sum() + 2)
 
-    return Learned(score, np.count_nonzero(relations) + len(found) + 1)
+    return Learned(score, int(np.count_nonzero(relations)) + len(found) + 1)
 
 
 class Invariant(NamedTuple):
@@ -146,10 +147,11 @@ class Invariant(NamedTuple):
 
 
 def _mine(table: np.ndarray, weights: np.ndarray, allowed: float, largest: int) -> list[Invariant]:
-    """Independent invariants of the columns of `table`, of which the first is 1: the shorter and better kept first."""
+    """Return independent invariants of the columns of `table`, of which the first is 1: shorter, better kept first."""
     absent = (table == 0).astype(float)
     none_occurs = np.einsum("r,ri,rj,rk->ijk", weights, absent, absent, absent, optimize=True)
-    found, basis = [], np.zeros((0, table.shape[1]))
+    found: list[Invariant] = []
+    basis = np.zeros((0, table.shape[1]))
     for length in (2, 3):
         columns = np.array(list(combinations(range(table.shape[1]), length)), dtype=int).reshape(-1, length)
         normals = weights.sum() - none_occurs[tuple(columns[:, [0, 1, -1]].T)]
@@ -164,9 +166,10 @@ def _mine(table: np.ndarray, weights: np.ndarray, allowed: float, largest: int) 
 def _candidates(
     table: np.ndarray, weights: np.ndarray, columns: np.ndarray, normals: np.ndarray, allowed: float, largest: int
 ) -> list[Invariant]:
-    """All invariants of these `columns` (sets, length) that at most the share `allowed` breaks, the best kept first."""
+    """Return the invariants of these `columns` (sets, length) that at most the share `allowed` breaks, best first."""
     tenth = np.searchsorted(weights.cumsum(), weights.sum() / 10)
-    first, found = slice(np.clip(tenth, 64, 1_000)), []  # they refute most
+    first = slice(np.clip(tenth, 64, 1_000))  # they refute most
+    found: list[Invariant] = []
     for signs in _coefficients(columns.shape[1], largest):
         values = sum(sign * table[first, column] for sign, column in zip(signs, columns.T, strict=True))
         left = np.flatnonzero(weights[first] @ (values != 0) <= allowed * normals)
@@ -179,13 +182,13 @@ def _candidates(
 
 
 def _coefficients(length: int, largest: int) -> list[tuple[int, ...]]:
-    """Whole numbers without 0 and a common divisor, of both signs, the first positive; small ones first."""
+    """Return whole numbers without 0 and a common divisor, of both signs, the first positive; small ones first."""
     numbers = [sign * size for size in range(1, largest + 1) for sign in (1, -1)]
     return [signs for signs in product(numbers, repeat=length) if signs[0] > 0 > min(signs) and gcd(*signs) == 1]
 
 
 def nearest_counts(vectors: np.ndarray, weights: np.ndarray) -> Learned:
-    """ECVC's distance to the nearest training vector: L1, divided by the sum of the larger counts; 0 to 1.
+    """Return ECVC's distance to the nearest training vector: L1, divided by the sum of the larger counts; 0 to 1.
 
     As in ait-aecid/anomaly-detection-log-datasets (0a425ec) without IDF; there the threshold is chosen on test data.
     It is 2 b / (1 + b) of Bray-Curtis, L1 by the sum of all counts, so the nearest is the same.
@@ -194,7 +197,7 @@ def nearest_counts(vectors: np.ndarray, weights: np.ndarray) -> Learned:
 
 
 def _rarity(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The weight of each key, (V + 1,): ln((1 + normals) / (1 + normals with it)) + 1, scikit-learn's smooth IDF.
+    """Return the weight of each key, (V + 1,): ln((1 + normals) / (1 + normals with it)) + 1.
 
     loglizer's has no + 1. On normals alone that gives the keys of every session the weight 0: nobody would miss them.
     """
@@ -234,7 +237,7 @@ class Classical:
         self.name, self.seed, self.settings = model, seed, MODELS[model][1]
 
     def describe(self) -> dict:
-        """The settings that a run keeps in its `config.json`."""
+        """Return the settings that a run keeps in its `config.json`."""
         return dict(self.settings)
 
     @property
@@ -255,7 +258,7 @@ class Classical:
     def _learn(self, sequences: Sequences, weights: np.ndarray) -> None:
         self.train_sequences, self.weights = sequences, weights.astype(np.int64)
         if self.name == "ngram":
-            self.learned = NGram(self.keys, sequences, self.weights, **self.settings)
+            self.learned: Learned | NGram = NGram(self.keys, sequences, self.weights, **self.settings)
             return
         vectors, rows = self._vectors(sequences)
         counts = np.bincount(rows, weights=self.weights).astype(np.int64)
@@ -263,22 +266,22 @@ class Classical:
         self.learned = MODELS[self.name][0](vectors, counts, **self.settings, **chance)
 
     def _vectors(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
-        """Distinct count vectors (rows, V + 1), keys never seen in the last column; of each sequence, which it has."""
+        """Return distinct count vectors (rows, V + 1), keys never seen in the last column; which each sequence has."""
         known = self.keys.counts(sequences)
         unseen = np.array([*map(len, sequences)]) - known.sum(1)
         vectors, rows = np.unique(np.column_stack([known, unseen]), axis=0, return_inverse=True)
         return vectors, rows.reshape(-1)
 
     def score(self, sequences: Sequences) -> pl.DataFrame:
-        """One row a sequence, in order: `score`, or of the n-gram the columns of `judging.summarize`."""
-        if self.name == "ngram":
-            return self.learned.score(sequences)
+        """Return one row a sequence, in order: `score`, or of the n-gram the columns of `judging.summarize`."""
+        if isinstance(self.learned, NGram):
+            return judge_ngrams(self.learned, sequences)
         different, of_sequence = distinct(sequences)
         vectors, rows = self._vectors(different)
         return pl.DataFrame({"score": self.learned.score(vectors)[rows][of_sequence]})
 
     def save(self, folder: Path) -> None:
-        """The distinct training sequences with their counts, and the settings; the models have no safe format.
+        """Return the distinct training sequences with their counts, and the settings; the models have no safe format.
 
         Written beside `folder` and renamed. `load` fits them again, which takes seconds and ends the same.
         """
@@ -289,7 +292,7 @@ class Classical:
 
     @classmethod
     def load(cls, folder: Path, train_sequences: Sequences | None = None) -> "Classical":
-        """A saved detector, fitted again on what was saved; raises BadInput as `disk.load`."""
+        """Return a saved detector, fitted again on what was saved; raise BadInput as `disk.load`."""
         about, keys, tensors = disk.load(folder, cls.method, train_sequences)
         detector = cls(about["model"], about["seed"])
         detector.settings, detector.keys = about["settings"], keys

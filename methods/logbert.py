@@ -1,7 +1,7 @@
 """LogBERT: a transformer reads a session in both directions and fills in log keys that were masked.
 
 Guo, Yuan and Wu, "LogBERT: Log Anomaly Detection via BERT" (IJCNN 2021, arXiv 2103.04475). Implemented: both of its
-tasks, masked log keys and the volume of a hypersphere around what the first position, DIST, comes out as; both of its
+tasks, masked log keys and the volume of a hypersphere around the hidden state of the first position, DIST; both of its
 scores, the ranks of masked keys and the distance from the center. Not implemented: the share of undetected masked keys
 as a score with a threshold found on test data, as in the released code; the shared rules take its place.
 
@@ -16,8 +16,8 @@ alarm rate of 1 % on validation) masked keys find 52 % of the anomalies under te
 distance finds all of those, and little else: its best F1 is .54, and .16 among sessions of ten keys or more.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from methods.parts import disk
+from core.keys import UNSEEN, Sequences, distinct, weigh
+from core.progress import progress
+from methods.parts.batches import batches_by_length
 from methods.parts.judging import judge, summarize
-from methods.parts.keys import UNSEEN, KeyNumbers, Sequences, distinct, weigh
-from methods.parts.learning import DEVICE, draw, learn
+from methods.parts.learning import DEVICE, draw
+from methods.parts.networks import NetworkDetector
 
 TOKENS_AT_ONCE = 2_048  # with padding; more leave the cache of a core, fewer cost calls
 PAD, DIST, MASK, END = range(4)  # ids before those of the keys
@@ -54,10 +56,12 @@ class Settings:
 
 
 class Network(nn.Module):
-    """Token ids to what every position comes out as; `center` is that of the hypersphere.
+    """Token ids to the hidden state of every position; `center` is that of the hypersphere.
 
-    Positions are learned, which is ours; theirs are fixed waves.
+    Positions are learned, which is ours; theirs are sinusoidal.
     """
+
+    center: Tensor  # (width,)
 
     def __init__(self, keys: int, settings: Settings) -> None:
         super().__init__()
@@ -79,37 +83,26 @@ class Network(nn.Module):
         self.register_buffer("center", torch.zeros(settings.width))
 
     def forward(self, ids: Tensor) -> Tensor:
+        """Return hidden states (rows, positions, width) of token ids (rows, positions)."""
         shown = self.embedding(ids) + self.positions.weight[: ids.shape[1]]
         return self.encoder(shown, src_key_padding_mask=ids == PAD)
 
 
-class LogBERT:
+class LogBERT(NetworkDetector):
     """Masked key model with a hypersphere. `fit`, then `score`; `save` and `load` give the same scores."""
 
-    method, name = "logbert", "bert"
+    method, name, settings_type = "logbert", "bert", Settings
+    network: Network
 
-    def __init__(
-        self, seed: int = 0, *, settings: Settings | None = None, templates: Mapping[str, str | None] | None = None
-    ) -> None:
-        """`templates` is what every detector is offered; this one reads keys alone."""
-        self.seed, self.settings = seed, settings or Settings()
-
-    def describe(self) -> dict:
-        """The settings that a run keeps in its `config.json`."""
-        return asdict(self.settings)
-
-    @property
-    def parameters(self) -> int:
-        """How many weights are learned."""
-        return sum(weights.numel() for weights in self.network.parameters())
+    def make_network(self) -> Network:
+        """Return the untrained network for `keys` and `settings`."""
+        return Network(len(self.keys), self.settings)
 
     # ------------------------------------------------------------------------------------------------------ learning
 
     def fit(self, train_sequences: Sequences, validation: Sequences, checkpoints: Path) -> pl.DataFrame:
-        """Learn the training split, the best epoch on `validation` kept; columns as in `learning.learn`."""
-        torch.manual_seed(self.seed)
-        self.keys = KeyNumbers.of(train_sequences)
-        self.network = Network(len(self.keys), self.settings).to(DEVICE)
+        """Learn the training split, keep the best epoch on `validation`; return a frame as `learning.learn` does."""
+        self._begin(train_sequences)
         stretches, weights = self._weighted(train_sequences)
         validated, counts = self._weighted(validation)
         masks = self._masks(validated, torch.Generator().manual_seed(self.seed))
@@ -130,32 +123,21 @@ class LogBERT:
             )
             return float(sum(losses) / counts.sum())
 
-        return learn(
-            self.network,
-            batches,
-            loss,
-            validate,
-            learning_rate=self.settings.learning_rate,
-            max_epochs=self.settings.max_epochs,
-            patience=self.settings.patience,
-            seed=self.seed,
-            checkpoints=checkpoints,
-            belongs_to=f"{self.method} with {len(self.keys)} keys, {self.keys.keys[0]} to {self.keys.keys[-1]}",
-        )
+        return self._learn(batches, loss, validate, checkpoints)
 
     def _weighted(self, sequences: Sequences) -> tuple[list[np.ndarray], Tensor]:
-        """The stretches of the distinct sequences, each with the count of its sequence."""
+        """Return the stretches of the distinct sequences, each with the count of its sequence."""
         different, counts = weigh(sequences)
         parts = [(part, count) for one, count in zip(different, counts, strict=True) for part in self._stretches(one)]
         return [part for part, _ in parts], torch.tensor([count for _, count in parts])
 
     def _stretches(self, sequence: tuple[str, ...]) -> list[np.ndarray]:
-        """Key numbers in stretches of the context, UNSEEN where training never saw a key."""
+        """Return key numbers in stretches of the context, UNSEEN where training never saw a key."""
         numbers = self.keys.encode(sequence)
         return np.split(numbers, range(self.settings.context, len(numbers), self.settings.context))
 
     def _masks(self, stretches: list[np.ndarray], chance: torch.Generator | None = None) -> list[np.ndarray]:
-        """Which keys of each stretch are masked, at random, at least one."""
+        """Draw which keys of each stretch are masked, at least one."""
         masks = []
         for part in stretches:
             places = torch.rand(len(part), generator=chance).numpy()
@@ -163,9 +145,9 @@ class LogBERT:
         return masks
 
     def _loss(self, stretches: list[np.ndarray], masks: list[np.ndarray], weights: Tensor) -> Tensor:
-        """Weighted sum over stretches of their masked loss, nats a key, and of their part of the hypersphere loss."""
-        hidden = self.network(self._ids(stretches, masks))
-        rows, places = self._places(masks)
+        """Return the weighted sum over stretches of their masked loss, nats a key, and their hypersphere loss."""
+        hidden = self.network(self._ids(stretches, masks))  # (stretches, longest + 2, width)
+        rows, places = self._places(masks)  # each (masked keys,); a key stands one position behind DIST
         targets = torch.from_numpy(np.concatenate([part[mask] for part, mask in zip(stretches, masks, strict=True)]))
         known = targets != UNSEEN
         rows, places, targets = rows[known], places[known], targets[known].to(DEVICE)
@@ -177,7 +159,7 @@ class LogBERT:
         return masked + self.settings.hypersphere_weight * sphere
 
     def _ids(self, stretches: list[np.ndarray], masks: list[np.ndarray]) -> Tensor:
-        """Token ids (stretches, longest + 2): DIST, the keys, END, padding; a key never seen is shown as masked."""
+        """Return token ids (stretches, longest + 2): DIST, keys, END, padding; a key never seen is shown as masked."""
         ids = np.full((len(stretches), max(map(len, stretches)) + 2), PAD)
         for row, (part, mask) in enumerate(zip(stretches, masks, strict=True)):
             shown = np.where(mask | (part == UNSEEN), MASK, part + SPECIAL)
@@ -186,38 +168,31 @@ class LogBERT:
 
     @staticmethod
     def _places(masks: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """Row and position among its keys of every masked key."""
+        """Return the row of every masked key, and its place among the keys of that row."""
         rows = np.repeat(np.arange(len(masks)), [mask.sum() for mask in masks])
         return torch.from_numpy(rows), torch.from_numpy(np.concatenate([np.flatnonzero(mask) for mask in masks]))
 
     def _in_batches(self, stretches: list[np.ndarray]) -> Iterator[list[int]]:
-        """Numbers of stretches of like length, in batches of at most `TOKENS_AT_ONCE` tokens with padding."""
-        batch: list[int] = []
-        for number in sorted(range(len(stretches)), key=lambda number: len(stretches[number])):
-            if batch and (len(stretches[number]) + 2) * (len(batch) + 1) > TOKENS_AT_ONCE:
-                yield batch
-                batch = []
-            batch.append(number)
-        if batch:
-            yield batch
+        """Yield the numbers of stretches of similar length, as many as `TOKENS_AT_ONCE` allows with padding."""
+        yield from batches_by_length(range(len(stretches)), lambda number: len(stretches[number]) + 2, TOKENS_AT_ONCE)
 
     @torch.no_grad()
     def _move_center(self, stretches: list[np.ndarray], weights: Tensor) -> None:
-        """The center of the hypersphere to the mean of what DIST comes out as over training, before each epoch."""
+        """Move the center to the mean DIST output over training, before each epoch."""
         self.network.eval()
         summed = torch.zeros_like(self.network.center)
         for part in self._in_batches(stretches):
-            summed += weights[part].to(DEVICE) @ self._outcomes([stretches[number] for number in part])
+            summed += weights[part].to(DEVICE) @ self._dist_outputs([stretches[number] for number in part])
         self.network.center.copy_(summed / weights.sum())
         self.network.train()
 
-    def _outcomes(self, stretches: list[np.ndarray]) -> Tensor:
-        """What DIST comes out as, the mean over the passes of masks."""
+    def _dist_outputs(self, stretches: list[np.ndarray]) -> Tensor:
+        """Return the DIST output of each stretch, (stretches, width), the mean over the passes of masks."""
         turns = [self.network(self._ids(stretches, masks))[:, 0] for masks in self._turns(stretches)]
         return torch.stack(turns).mean(0)
 
     def _turns(self, stretches: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-        """For each pass which keys of each stretch are masked: every key in one of them."""
+        """Yield for each pass which keys of each stretch are masked: every key in one of them."""
         for turn in range(self.settings.passes):
             yield [np.arange(len(part)) % self.settings.passes == turn for part in stretches]
 
@@ -225,7 +200,7 @@ class LogBERT:
 
     @torch.inference_mode()
     def score(self, sequences: Sequences) -> pl.DataFrame:
-        """One row a sequence, in order; columns as in `judging.summarize` without ends, and `score`.
+        """Score each sequence, one row in order; columns as in `judging.summarize` without ends, and `score`.
 
         `score` is the largest distance of its stretches from the center of the hypersphere, the mean over the passes.
         """
@@ -235,16 +210,18 @@ class LogBERT:
         stretches = [part for own in parts for part in own]
         judged, distances = self._judge(stretches)
         ends = np.cumsum([len(one) for one in different])
-        frame = summarize(*judged, ends, len(self.keys) + 1, judged_ends=False)
+        ranks, tails, logs = judged
+        frame = summarize(ranks, tails, logs, ends, len(self.keys) + 1, judged_ends=False)
         first = np.cumsum([0, *(len(own) for own in parts)])[:-1]
         return frame.with_columns(score=pl.Series(np.maximum.reduceat(distances, first)))[rows]
 
     def _judge(self, stretches: list[np.ndarray]) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """Flat arrays over the keys of all stretches, each key masked once; and the distance of every stretch."""
+        """Return flat arrays over the keys of all stretches, each masked once; and the distance of every stretch."""
         begins = np.cumsum([0, *map(len, stretches)])
         flat = tuple(np.zeros(begins[-1], kind) for kind in (np.int32, np.float32, np.float32))
         distances = np.zeros(len(stretches))
-        for batch in self._in_batches(stretches):
+        batches = list(self._in_batches(stretches))
+        for batch in progress(batches, len(batches), "scoring", "batches"):
             some = [stretches[number] for number in batch]
             for masks in self._turns(some):
                 hidden = self.network(self._ids(some, masks))
@@ -258,19 +235,3 @@ class LogBERT:
                 for whole, part in zip(flat, values, strict=True):
                     whole[at] = part.numpy()
         return flat, distances
-
-    # ---------------------------------------------------------------------------------------------------------- disk
-
-    def save(self, folder: Path) -> None:
-        """Weights and center (safetensors), keys and settings; written beside `folder` and renamed."""
-        about = {"method": self.method, "seed": self.seed, "settings": asdict(self.settings)}
-        disk.save(folder, about, self.keys, self.network.state_dict())
-
-    @classmethod
-    def load(cls, folder: Path, train_sequences: Sequences | None = None) -> "LogBERT":
-        """A saved detector; raises BadInput as `disk.load`."""
-        about, keys, weights = disk.load(folder, cls.method, train_sequences)
-        detector = cls(about["seed"], settings=Settings(**about["settings"]))
-        detector.keys, detector.network = keys, Network(len(keys), detector.settings).to(DEVICE)
-        detector.network.load_state_dict(weights)
-        return detector

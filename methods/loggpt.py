@@ -31,13 +31,13 @@ import torch
 from torch import Tensor
 
 from core.errors import BadInput
+from core.keys import Sequences, weigh
 from methods.next_key import NextKey
 from methods.next_key.batches import chunk, pad
 from methods.next_key.models.adapter import to_full_precision
 from methods.next_key.recipes import TrainingSettings
 from methods.next_key.scoring import choice_log_probabilities
 from methods.parts import disk, reinforce
-from methods.parts.keys import Sequences, weigh
 from methods.parts.learning import draw, learn
 from methods.parts.reinforce import Episodes, Policy, Rollout, key_choices
 
@@ -105,7 +105,7 @@ class LogGPT:
         return self.detector.seed
 
     def describe(self) -> dict:
-        """The settings that a run keeps in its `config.json`."""
+        """Return the settings that a run keeps in its `config.json`."""
         about = {f"pretraining_{name}": value for name, value in self.detector.describe().items()}
         about |= {"reinforcement": self.reinforcement, "labeled_anomalies": self.labels}
         return about | (self._own_settings() if self.reinforcement else {})
@@ -121,7 +121,7 @@ class LogGPT:
     # ------------------------------------------------------------------------------------------------------ learning
 
     def fit(self, train_sequences: Sequences, validation: Sequences, checkpoints: Path) -> pl.DataFrame:
-        """Both stages, each going on from `checkpoints`; one row an epoch or episode of a `stage`, 0 = as it began.
+        """Learn in both stages, each going on from `checkpoints`; return a row an epoch or episode, from 0.
 
         `training_loss`; `validation_loss`, nats a key; `reward`, the mean over the steps on validation, from -1 to 1,
         of the second stage; `seconds` since the start of the first.
@@ -135,7 +135,7 @@ class LogGPT:
         return pl.concat([first, second.select(COLUMNS)])
 
     def _pretrain(self, train_sequences: Sequences, validation: Sequences, checkpoints: Path) -> pl.DataFrame:
-        """The curve of the first stage; its model is kept on disk, and both come from there, now or when resumed."""
+        """Return the curve of the first stage; both it and the model come from disk, now or when resumed."""
         kept, about = checkpoints / "pretrained", checkpoints / "pretraining.json"
         if not kept.is_dir():
             curve = self.detector.fit(train_sequences, validation, checkpoints / "pretraining")
@@ -180,7 +180,7 @@ class LogGPT:
         return curve.with_columns(reward=pl.Series(policy.mean_rewards.tolist(), dtype=pl.Float64))
 
     def episodes(self, sequences: Sequences, labeled: Sequences = ()) -> tuple[Episodes, Tensor]:
-        """The distinct sequences, `labeled` anomalies after them, and how often each occurs (rows,).
+        """Return the distinct sequences, `labeled` anomalies after them, and how often each occurs (rows,).
 
         Of a sequence beyond the context its first part.
         """
@@ -205,13 +205,13 @@ class LogGPT:
         return Rollout(episodes, weights, shown, key_choices(logits, shown)[1], rewards)
 
     def rewards(self, log_probabilities: Tensor, episodes: Episodes) -> Tensor:
-        """1 or -1 at every place, judged or not, by `log_probabilities` (rows, places, V + 1)."""
+        """Return 1 or -1 at every place, judged or not, by `log_probabilities` (rows, places, V + 1)."""
         top = max(1, int(self.settings.top_share * len(self.detector.vocabulary)))
         rewards = reinforce.top_k_rewards(log_probabilities, episodes.columns, top)
         return torch.where(episodes.labeled, 1.0, rewards)
 
     def policy_loss(self, policy: Policy, rollout: Rollout) -> Tensor:
-        """What an optimizer step lowers, from one teacher-forced pass over what the policy has generated."""
+        """Return what an optimizer step lowers, from one teacher-forced pass over what the policy has generated."""
         with self.detector.plan.arithmetic():
             logits = policy(rollout.shown)
         if self.reinforcement == "released":
@@ -235,7 +235,7 @@ class LogGPT:
         return (losses * rollout.weights).mean()
 
     def mean_reward(self, policy: Policy, episodes: Episodes, weights: Tensor) -> float:
-        """Over the judged places; with the same chance at every call, so that differences are the policy's."""
+        """Return over the judged places; with the same chance at every call, so that differences are the policy's."""
         chance, total, places = torch.Generator(weights.device).manual_seed(self.seed), 0.0, 0.0
         for rows in torch.arange(len(weights), device=weights.device).split(VALIDATED_AT_ONCE):
             rollout = self.roll_out(policy, episodes.take(rows), weights[rows], chance)
@@ -246,26 +246,25 @@ class LogGPT:
     # ------------------------------------------------------------------------------------------------ scores and disk
 
     def score(self, sequences: Sequences) -> pl.DataFrame:
-        """One row a sequence, in order; columns as in `judging.summarize`."""
+        """Return one row a sequence, in order; columns as in `judging.summarize`."""
         return self.detector.score(sequences)
 
     def save(self, folder: Path) -> None:
-        """What `NextKey` saves and `loggpt.json`; written beside `folder` and renamed."""
-        place = disk.beside(folder)
-        self.detector.save(place)
+        """Write what `NextKey` saves and `loggpt.json`, whole or not at all."""
         about = {"reinforcement": self.reinforcement, "labels": self.labels, "settings": self._own_settings()}
-        (place / "loggpt.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        disk.rename(place, Path(folder))
+        with disk.replace_folder(folder) as place:
+            self.detector.save(place)
+            (place / "loggpt.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, train_sequences: Sequences | None = None) -> "LogGPT":
-        """A saved detector; raises BadInput if `folder` holds none, or, with `train_sequences`, one of other keys."""
+        """Return a saved detector; raise BadInput if there is none, or, with `train_sequences`, one of other keys."""
         path = Path(folder) / "loggpt.json"
         if not path.is_file():
             raise BadInput(f"{Path(folder).as_posix()} holds no trained detector; run compare.ipynb first.")
         about = json.loads(path.read_text(encoding="utf-8"))
-        loaded = cls.__new__(cls)  # its NextKey is the one on disk
-        loaded.detector = NextKey.load(folder, train_sequences)
-        loaded.settings = Settings(pretraining=loaded.detector.settings, **about["settings"])
-        loaded.reinforcement, loaded.labels, loaded.labeled_anomalies = about["reinforcement"], about["labels"], ()
+        detector = NextKey.load(folder, train_sequences)
+        settings = Settings(pretraining=detector.settings, **about["settings"])
+        loaded = cls(seed=detector.seed, reinforcement=about["reinforcement"], settings=settings)
+        loaded.detector, loaded.labels = detector, about["labels"]
         return loaded

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +25,12 @@ from evaluation import ledger, verdicts
 from runs import steps
 from runs.folder import LEDGER, open_run, run_folder
 
-Make = Callable[..., object]  # called with seed and templates; gives a detector (contract 3)
-
 
 @dataclass(frozen=True)
 class Wanted:
     """One run: how its detector is made, on a folder that is split by its seed, and what its verdicts are to say."""
 
-    make: Make
+    make: steps.Make
     method: str
     model: str
     folder: str

@@ -6,7 +6,9 @@ not done again: a trained model and its scores are kept in the run folder with t
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
@@ -14,18 +16,47 @@ from core.data import open_data
 from core.environment import peak_memory_gb
 from core.errors import BadInput
 from core.files import is_first_process, write
-from evaluation import floors, ledger, ngrams, rules, unseen, verdicts
+from evaluation import floors, ledger, rules, unseen, verdicts
 from evaluation.report import page, reasons
 from evaluation.report.alarms import alarms
 from runs.folder import LEDGER, Run, start_run
 
+Gallery = Mapping[str, Sequence[tuple[str, str]]]  # sequences of each case, as HTML and as a line
 Score = Callable[[list[list[str]]], pl.DataFrame]
 Expected = Callable[[list[list[str]]], Sequence[Sequence[tuple[str, float]]]]  # the likeliest choices after prefixes
 
 
-def complete(
-    make: Callable, folder: str, seed: int, alpha: float, prevalence: float | None, ask_once: bool = False
-) -> Run:
+class Detector(Protocol):
+    """What the steps ask of a detector (contract 3, methods/__init__.py)."""
+
+    method: str
+    name: str
+
+    @property
+    def parameters(self) -> int:
+        """Return how many numbers it has learned."""
+
+    def describe(self) -> dict:
+        """Return its settings."""
+
+    def fit(self, train_sequences, validation, checkpoints: Path) -> pl.DataFrame:
+        """Learn normal sequences; return one row an epoch."""
+
+    def score(self, sequences) -> pl.DataFrame:
+        """Return one row a sequence."""
+
+    def save(self, folder: Path) -> None:
+        """Write it."""
+
+    @classmethod
+    def load(cls, folder: Path, train_sequences=None) -> "Detector":
+        """Return a saved one."""
+
+
+Make = Callable[..., Detector]  # called with seed and templates
+
+
+def complete(make: Make, folder: str, seed: int, alpha: float, prevalence: float | None, ask_once: bool = False) -> Run:
     """Take every step of a run that is missing, up to its row in the ledger; return the run.
 
     `make` gives the untrained detector of a `seed` and the `templates` of a data folder (contract 3).
@@ -45,7 +76,7 @@ def complete(
 # ------------------------------------------------------------------------------------------------------------ fit
 
 
-def fit(run: Run, detector) -> None:
+def fit(run: Run, detector: Detector) -> None:
     """Train `detector` (contract 3) on the data and keep its model, unless the run is trained already."""
     if run.is_trained:
         print(f"{run.folder.as_posix()} is trained already; remove that folder to train again.")
@@ -84,17 +115,29 @@ def score(run: Run, split: str, ask: Score) -> pl.DataFrame:
     if path.is_file() and hashes.items() <= pl.read_parquet_metadata(path).items():
         return pl.read_parquet(path)
     sequences = run.data.split(split)
+    distinct, rows, first = _distinct(sequences["keys"])
     started = time.perf_counter()
-    scored = ask(sequences["keys"].to_list())
-    seconds = pl.lit((time.perf_counter() - started) / max(1, len(scored))).alias("seconds")
-    first = sequences.select(first_of_its_kind=pl.col("keys").list.join(" ").is_first_distinct())
-    seen = floors.familiarity_of(run.data, split)
+    scored = ask(distinct.to_list())
+    seconds = (time.perf_counter() - started) / max(1, len(sequences))
+    seen = floors.familiarity(run.data.split("train")["keys"], distinct)
     if "has_unseen_key" not in scored.columns:
         scored = scored.with_columns(has_unseen_key=~seen["all_keys_seen"])
-    about = [sequences.select("sequence_id", "label"), scored, seen, first]
-    whole = pl.concat(about, how="horizontal").with_columns(seconds)
+    of_each = pl.concat([scored, seen], how="horizontal")[rows]
+    about = [sequences.select("sequence_id", "label"), of_each, first.to_frame("first_of_its_kind")]
+    whole = pl.concat(about, how="horizontal").with_columns(seconds=pl.lit(seconds))
     write(path, whole, hashes)
     return whole
+
+
+def _distinct(sequences: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Return the distinct sequences, for each sequence which of them it is, and which come first.
+
+    Log data repeat themselves, 575,000 sessions of HDFS are some 27,000 distinct ones: only these become Python lists.
+    """
+    joined = sequences.list.join(" ").alias("keys")  # no key holds a blank
+    first = joined.is_first_distinct()
+    numbered = joined.filter(first).to_frame().with_row_index("row")
+    return sequences.filter(first), joined.to_frame().join(numbered, on="keys", maintain_order="left")["row"], first
 
 
 def calibrate(run: Run, scores: pl.DataFrame, alpha: float) -> dict:
@@ -102,7 +145,7 @@ def calibrate(run: Run, scores: pl.DataFrame, alpha: float) -> dict:
 
     Return what it holds, see `rules.calibrate`.
     """
-    counted = ngrams.scores_of(run.data, "validation")
+    counted = floors.ngram_scores(run.data, "validation")
     decision = verdicts.calibrate_all(scores, len(run.data.known_keys), alpha, counted, run.data.is_windowed)
     decision = {"data_hash": run.data.manifest["data_hash"]} | decision
     write(run.folder / "decision.json", decision)
@@ -138,15 +181,16 @@ def judge(
 
     `accepted` are the scores of `accept_unseen`, whose verdicts stand beside the others.
     """
-    counted = ngrams.scores_of(run.data, "test")
+    counted = floors.ngram_scores(run.data, "test")
     judged, found = verdicts.measure_all(scores, decision, counted, prevalence, accepted or {})
     manifest = run.data.manifest
     found["data"] |= {name: manifest[name] for name in ("data_hash", "simulated")}
     found["data"]["lines_in_test_and_training"] = manifest["counts"]["lines_in_test_and_training"]
     if accepted:
         found["questions"] = len(unseen.unseen_keys(run.data.split("test"), run.data.known_keys))
-    found["seconds"] = {"training": run.training["seconds"].max(), "scoring": scores["seconds"].sum()}
-    found["peak_memory_gb"] = max(peak_memory_gb(), run.training["peak_memory_gb"].max())
+    training = run.training.select("seconds", "peak_memory_gb").max().row(0, named=True)
+    found["seconds"] = {"training": training["seconds"], "scoring": scores["seconds"].sum()}
+    found["peak_memory_gb"] = max(peak_memory_gb(), training["peak_memory_gb"])
     write(run.folder / "test_scores.parquet", judged, run.hashes)
     write(run.folder / "metrics.json", found)
     return judged, found
@@ -161,7 +205,7 @@ def blocks(run: Run, scores: pl.DataFrame) -> pl.DataFrame:
 # ------------------------------------------------------------------------------------------------ explain, record
 
 
-def explain(run: Run, judged: pl.DataFrame, rule: str, expected: Expected) -> dict[str, list[tuple[str, str]]]:
+def explain(run: Run, judged: pl.DataFrame, rule: str, expected: Expected) -> Gallery:
     """Return false alarms, misses and hits of `rule`, each sequence as HTML and as a line, with what was expected.
 
     Raise BadInput if there are no verdicts of `rule`.
@@ -178,7 +222,7 @@ def explain(run: Run, judged: pl.DataFrame, rule: str, expected: Expected) -> di
     return found
 
 
-def report(run: Run, judged: pl.DataFrame, gallery: dict[str, list[tuple[str, str]]], expected: Expected) -> None:
+def report(run: Run, judged: pl.DataFrame, gallery: Gallery, expected: Expected) -> None:
     """Write alarms.csv and report.html of the run; `gallery` is that of `explain`."""
     listed = alarms(judged, run.data.sequences, run.data.templates, expected)
     write(run.folder / "alarms.csv", listed)

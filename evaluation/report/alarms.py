@@ -7,7 +7,7 @@ import polars as pl
 
 from evaluation.report.reasons import END, Choices, as_share, judged_rules
 
-SCHEMA = {
+SCHEMA: dict[str, type[pl.DataType]] = {
     "sequence_id": pl.String,
     "label": pl.Int8,
     "flagged_by": pl.String,
@@ -52,7 +52,7 @@ def alarms(
     )
     template = pl.col("key").replace_strict(dict(templates), default=None, return_dtype=pl.String)
     found = found.with_columns(template.alias("template"))
-    return found.select(*SCHEMA).cast(dict(SCHEMA)).sort("tail_probability", maintain_order=True)
+    return found.select(*SCHEMA).cast(pl.Schema(SCHEMA)).sort("tail_probability", maintain_order=True)
 
 
 def read_choices(text: str | None) -> list[tuple[str, str]]:

@@ -1,49 +1,103 @@
-"""The result tables of README.md and results/README.md, made from the ledger and the published figures."""
+"""The result tables of README.md and results/README.md, made from the reference ledger and the published figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
+from core.files import write
 from evaluation import compare, ledger
 from evaluation.ledger import TITLES, number
-from evaluation.rules import PAPER_RULE
 
 MARKS = ("<!-- results: made by make table -->", "<!-- end of results -->")
-HEADS = (
-    "method", "rule", "seeds", "F1", "interval", "precision", "recall", "false alarms", "average precision", "K / V",
-    "command",
-)  # fmt: skip
-MORE_HEADS = (*HEADS, "best F1", "AUROC", "questions", "seconds", "GB", "parameters")
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published.csv"
 SAMPLES = {"hdfs_keys": "hdfs", "hdfs_2pct": "hdfs", "bgl_keys": "bgl", "bgl_time": "bgl"}  # of which full data set
+# What a paper's figure on the whole data set stands beside in README.md: our method's next of kin, its protocol named.
+BESIDE = "LogGPT"
+OURS, FLOOR, RIVAL = "tiny-llama, default verdict", "best floor, learns nothing", "best rival, default verdict"
+ASKED = "tiny-llama, each new key asked once"
+HEADS = ("method", "rule", "n", "F1", "range", "P", "R", "FA", "AP", "K/V", "best F1", "s", "#")
+
+Section = tuple[dict, pl.DataFrame]  # what a table is about (its first row), and its rows of `ledger.summary`
 
 
-def sections(runs: pl.DataFrame) -> Iterator[tuple[dict, pl.DataFrame]]:
-    """Each table of results: what it is about (its first row), and its rows of `ledger.summary`."""
+def sections(runs: pl.DataFrame) -> Iterator[Section]:
+    """Yield each table of results."""
     for _, rows in ledger.summary(runs).group_by("data", "protocol", "prevalence", maintain_order=True):
         yield rows.row(0, named=True), rows
 
 
-def headline(runs: pl.DataFrame, published: pl.DataFrame) -> str:
-    """The tables of README.md: of each data set those at the stated prevalence, or else at its own.
+def stated(runs: pl.DataFrame) -> list[Section]:
+    """Return of each data set the table at the stated prevalence, or else the one at its own share of anomalies."""
+    every = list(sections(runs))
+    weighted = {about["data"] for about, _ in every if about["prevalence"] is not None}
+    return [(about, rows) for about, rows in every if about["prevalence"] is not None or about["data"] not in weighted]
 
-    K as in the paper is the framework's own way to choose it; of the rivals it is in results/README.md alone.
+
+# -------------------------------------------------------------------------------------------------- README.md
+
+
+def headline(runs: pl.DataFrame, published: pl.DataFrame) -> str:
+    """Return the table of README.md: data sets as columns, and what stands on each of them as rows."""
+    columns = [_column(about, best_rows(rows), published) for about, rows in stated(runs)]
+    names = list(columns[0])
+    lines = [f"| {name} | {' | '.join(column[name] for column in columns)} |" for name in names[1:]]
+    return "\n".join([_head(["F1", *(column[names[0]] for column in columns)]), *lines])
+
+
+def best_rows(rows: pl.DataFrame) -> dict[str, dict | None]:
+    """Return our default verdict on one data set, the best floor, the best default of a rival, and ours asked once.
+
+    Floor and rival are the ones that the test finds best: the hardest to beat, not ones that anybody could choose.
     """
-    weighted = {(about["data"], about["protocol"]) for about, _ in sections(runs) if about["prevalence"] is not None}
-    parts = [
-        _section(
-            about, rows.filter((pl.col("rule") != PAPER_RULE) | (pl.col("method") == "next_key")), published, HEADS
-        )
-        for about, rows in sections(runs)
-        if about["prevalence"] is not None or (about["data"], about["protocol"]) not in weighted
-    ]
-    return "\n\n".join(parts) + "\n"
+    asked_once = pl.col("rule").str.ends_with("_ask_once")
+    default, ours = pl.col("default"), pl.col("method") == "next_key"
+    wanted = {
+        OURS: default & ours,
+        FLOOR: (pl.col("method") == "trivial") & ~asked_once,
+        RIVAL: default & ~ours,
+        ASKED: ours & asked_once & pl.col("rule").str.starts_with("tail_probability"),
+    }
+    found = {name: rows.filter(which).drop_nulls("f1").sort("f1", descending=True) for name, which in wanted.items()}
+    return {name: of.row(0, named=True) if len(of) else None for name, of in found.items()}
+
+
+def _column(about: dict, best: dict[str, dict | None], published: pl.DataFrame) -> dict[str, str]:
+    """Return the cells of one data set by the names of their rows."""
+    share = about["prevalence"] or about["test_anomalies"] / about["test_sequences"]
+    known = published.filter(pl.col("data") == SAMPLES.get(about["data"], about["data"]), pl.col("method") == BESIDE)
+    ours, asked = best[OURS], best[ASKED]
+    return {
+        "data": label(about),
+        "share of anomalies": f"{share:.1%}",
+        "splits": str(ours["splits"]) if ours else "-",
+        f"**{OURS}**": f"**{number(ours['f1'])}**" if ours else "-",
+        FLOOR: _with_name(best[FLOOR]),
+        RIVAL: _with_name(best[RIVAL]),
+        ASKED: number(asked["f1"]) if asked else "-",
+        f"published by {BESIDE}, another protocol": number(known["f1"][0]) if len(known) else "-",
+    }
+
+
+def label(about: dict) -> str:
+    """Return the name of a data set; simulated data says so wherever it shows."""
+    return f"{about['data']} (simulated)" if about["simulated"] else about["data"]
+
+
+def _with_name(row: dict | None) -> str:
+    """Return F1 and the name of what has it."""
+    if row is None:
+        return "-"
+    what = TITLES[row["rule"]].removeprefix("trivial: ") if row["method"] == "trivial" else _name(row)
+    return f"{number(row['f1'])} ({what})"
+
+
+# ------------------------------------------------------------------------------------------- results/README.md
 
 
 def everything(runs: pl.DataFrame, published: pl.DataFrame) -> str:
-    """results/README.md: every table, at both prevalences, with time and memory, and the runs that failed."""
-    parts = [_INTRODUCTION, *(_section(about, rows, published, MORE_HEADS) for about, rows in sections(runs))]
+    """Return results/README.md: every table, at both prevalences, and the runs that failed."""
+    parts = [_INTRODUCTION, *(_section(about, rows, published) for about, rows in sections(runs))]
     failed = ledger.failures(runs)
     if len(failed):
         lines = [f"| {' | '.join(map(str, row))} |" for row in failed.iter_rows()]
@@ -53,44 +107,54 @@ def everything(runs: pl.DataFrame, published: pl.DataFrame) -> str:
 
 _INTRODUCTION = """# Results
 
-Generated from `results.csv` by `make table`; `published.csv` holds the published figures with their sources, and
-[LOG.md](LOG.md) says what was tried and what did not work. The [README](../README.md#results) explains the columns."""
+Generated from `results.csv`, the reference ledger, by `make table`; `published.csv` holds the published figures with
+their sources, and [LOG.md](LOG.md) says what was tried and what did not work.
+[docs/results.md](../docs/results.md) explains rules and columns. In short: *n* seeds, *range* of F1 over seeds (95%
+interval with one), *P* precision, *R* recall, *FA* false-alarm rate, *AP* average precision, *best F1* at the threshold
+that test labels would choose, *s* seconds of training and scoring, *#* the command below the table that makes the row
+again. **Bold** is the default verdict of a method, named before the test."""
 
 
-def _head(names: tuple[str, ...] | list[str]) -> str:
+def _head(names: Sequence[str]) -> str:
     return f"| {' | '.join(names)} |\n{'|---' * len(names)}|"
 
 
-def _section(about: dict, rows: pl.DataFrame, published: pl.DataFrame, heads: tuple[str, ...]) -> str:
+def _section(about: dict, rows: pl.DataFrame, published: pl.DataFrame) -> str:
     share = about["test_anomalies"] / about["test_sequences"]
     at = "at its own share of anomalies" if about["prevalence"] is None else f"weighted to {about['prevalence']:.2%}"
-    title = f"**{about['data']}**{' (simulated log)' if about['simulated'] else ''}, split {about['protocol']}, {at}"
-    sizes = f"{about['test_sequences']:,} test sequences, {about['test_anomalies']:,} anomalous ({share:.1%})"
-    commands = [_command(row) for row in rows.iter_rows(named=True)]
-    numbered = list(dict.fromkeys(commands))
-    lines = [
-        _row(row, numbered.index(command) + 1, heads)
-        for row, command in zip(rows.iter_rows(named=True), commands, strict=True)
-    ]
-    lines += [_published_row(row, about, heads) for row in _published(about, published)]
-    listed = "\n".join(f"{number}. `{command}`" for number, command in enumerate(numbered, start=1))
-    whole = f"{title}: {sizes}\n\n{_head(heads)}\n" + "\n".join(lines)
-    return f"{whole}\n\n{compare.standing(_named(rows))}\n\n{listed}"
+    title = f"## {about['data']}{' (simulated log)' if about['simulated'] else ''}, split {about['protocol']}, {at}"
+    sizes = f"{about['test_sequences']:,} test sequences, {about['test_anomalies']:,} anomalous ({share:.1%})."
+    every = rows.to_dicts()
+    commands = list(dict.fromkeys(map(_command, every)))
+    counted = [row for row in every if row["rule"].startswith(("unigram_", "bigram_"))]
+    parts = [title, sizes, _table((row for row in every if row not in counted), commands)]
+    if counted:
+        summary = "<summary>unigram and bigram of keys under the rules</summary>"
+        parts.append(f"<details>{summary}\n\n{_table(counted, commands)}\n\n</details>")
+    parts.append(compare.standing(_named(rows)))
+    parts.append("\n".join(f"{place}. `{command}`" for place, command in enumerate(commands, start=1)))
+    return "\n\n".join(parts + _published(about, published))
+
+
+def _table(rows: Iterable[dict], commands: list[str]) -> str:
+    lines = [_row(row, commands.index(_command(row)) + 1) for row in rows]
+    return "\n".join([_head(HEADS), *lines])
 
 
 def _named(rows: pl.DataFrame) -> pl.DataFrame:
-    """`method, rule, f1` as `compare.standing` reads them."""
+    """Return `method, rule, f1` as `compare.standing` reads them."""
+    titles = [TITLES[row["rule"]] + compare.DEFAULT * bool(row["default"]) for row in rows.iter_rows(named=True)]
     names = [_name(row) for row in rows.iter_rows(named=True)]
-    return rows.select(pl.Series("method", names), pl.col("rule").replace_strict(TITLES), "f1")
+    return rows.select(pl.Series("method", names), pl.Series("rule", titles), "f1")
 
 
 def _name(row: dict) -> str:
-    """A detector as compare.ipynb calls it; none where nothing is learned."""
+    """Return a detector as compare.ipynb calls it; none where nothing is learned."""
     return f"{row['method']}/{row['model']}" if row["model"] else "none"
 
 
 def _command(row: dict) -> str:
-    """What makes a row again; the trivial detectors come with any model."""
+    """Return what makes a row again; the trivial detectors come with any model."""
     if row["method"] in ("next_key", "trivial"):
         words = [f"make sweep DATA={row['data']}", f"MODELS={row['model'] or 'tiny-llama'}"]
     else:
@@ -102,60 +166,56 @@ def _command(row: dict) -> str:
     return " ".join(words + (["DRIFT=1"] if row["rule"].endswith("_ask_once") else []))
 
 
-def _row(row: dict, command: int, heads: tuple[str, ...]) -> str:
+def _row(row: dict, command: int) -> str:
     several = row["seeds"] > 1
-    interval = (row["f1_lowest"], row["f1_highest"]) if several else (row["f1_low"], row["f1_high"])
+    low, high = (row["f1_lowest"], row["f1_highest"]) if several else (row["f1_low"], row["f1_high"])
     ks = f"{row['K_lowest']}" if row["K_lowest"] == row["K_highest"] else f"{row['K_lowest']}-{row['K_highest']}"
-    cells = {
-        "method": _name(row),
-        "rule": TITLES[row["rule"]],
-        "seeds": str(row["seeds"]),
-        "F1": number(row["f1"]),
-        "interval": f"{number(interval[0])} - {number(interval[1])}{' over seeds' if several else ''}",
-        "precision": number(row["precision"]),
-        "recall": number(row["recall"]),
-        "false alarms": "" if row["false_alarm_rate"] is None else f"{row['false_alarm_rate']:.2%}",
-        "average precision": "" if row["average_precision"] is None else number(row["average_precision"]),
-        "K / V": f"{ks} / {row['V']}" if row["K_lowest"] is not None else "",
-        "command": str(command),
-        "AUROC": "" if row["auroc"] is None else number(row["auroc"]),
-        "questions": "" if row["questions"] is None else f"{row['questions']:.0f}",
-        "seconds": "" if row["seconds"] is None else f"{row['seconds']:.0f}",
-        "GB": "" if row["peak_memory_gb"] is None else f"{row['peak_memory_gb']:.2f}",
-        "best F1": "" if row["best_f1"] is None else number(row["best_f1"]),
-        "parameters": "" if row["parameters"] is None else f"{row['parameters']:,.0f}",
-    }
-    return f"| {' | '.join(cells[head] for head in heads)} |"
+    mark = "**" if row["default"] else ""
+    cells = (
+        _name(row),
+        f"{mark}{TITLES[row['rule']]}{mark}",
+        str(row["seeds"]),
+        f"{mark}{number(row['f1'])}{mark}",
+        f"{number(low)}-{number(high)}",
+        number(row["precision"]),
+        number(row["recall"]),
+        "" if row["false_alarm_rate"] is None else f"{row['false_alarm_rate']:.2%}",
+        "" if row["average_precision"] is None else number(row["average_precision"]),
+        f"{ks}/{row['V']}" if row["K_lowest"] is not None else "",
+        "" if row["best_f1"] is None else number(row["best_f1"]),
+        "" if row["seconds"] is None else f"{row['seconds']:.0f}",
+        str(command),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
-def _published(about: dict, published: pl.DataFrame) -> Iterator[dict]:
-    of = SAMPLES.get(about["data"], about["data"])
-    yield from published.filter(pl.col("data") == of).iter_rows(named=True)
-
-
-def _published_row(row: dict, about: dict, heads: tuple[str, ...]) -> str:
-    """A published figure: never comparable with ours on a sample, and only with the same protocol on the whole."""
+def _published(about: dict, published: pl.DataFrame) -> list[str]:
+    """Return the published figures as a list; none is comparable with a sample."""
+    rows = published.filter(pl.col("data") == SAMPLES.get(about["data"], about["data"])).to_dicts()
+    if not rows:
+        return []
     why = "a sample here" if about["data"] in SAMPLES else "another protocol"
-    cells = dict.fromkeys(heads, "") | {
-        "method": f"*published: {row['method']}*",
-        "rule": f"{row['protocol']}; **not comparable** ({why}); {row['source']}; verified: {row['verified']}",
-        "F1": number(row["f1"]),
-        "precision": number(row["precision"]),
-        "recall": number(row["recall"]),
-    }
-    return f"| {' | '.join(cells[head] for head in heads)} |"
+    lines = [
+        f"- {row['method']}: F1 {number(row['f1'])}, P {number(row['precision'])}, R {number(row['recall'])}; "
+        f"{row['protocol']}; {row['source']}; verified: {row['verified']}"
+        for row in rows
+    ]
+    return ["\n".join([f"Published, **not comparable** ({why}):", "", *lines])]
+
+
+# ----------------------------------------------------------------------------------------------------- on disk
 
 
 def read_published() -> pl.DataFrame:
-    """The published figures: `data, method, protocol, precision, recall, f1, source, verified`."""
+    """Return the published figures: `data, method, protocol, precision, recall, f1, source, verified`."""
     figures = dict.fromkeys(("precision", "recall", "f1"), pl.Float64)
     return pl.read_csv(PUBLISHED, schema_overrides=figures)
 
 
 def write_tables(readme: Path, results: Path) -> None:
-    """Put the tables between the two marks of `readme`, and all of them into README.md of `results`."""
+    """Put the short table between the two marks of `readme`, and all of them into README.md of `results`."""
     runs, published = ledger.read(results / "results.csv"), read_published()
     text = readme.read_text(encoding="utf-8")
     begin, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
-    readme.write_text(f"{text[:begin]}\n\n{headline(runs, published)}\n{text[end:]}", encoding="utf-8")
-    (results / "README.md").write_text(everything(runs, published), encoding="utf-8")
+    write(readme, f"{text[:begin]}\n\n{headline(runs, published)}\n\n{text[end:]}")
+    write(results / "README.md", everything(runs, published))

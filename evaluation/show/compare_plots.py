@@ -11,14 +11,32 @@ from evaluation.metrics import precision_recall
 from evaluation.show.plots import ANOMALY, NORMAL, PALE
 
 
+def headline(best: Mapping[str, Mapping[str, float | None]]) -> Figure:
+    """Plot F1 of each data set (names of `best`), a bar each for what stands on it; the figure of README.md."""
+    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    axes = figure.subplots()
+    kinds = list(next(iter(best.values())))
+    width, colors = 0.8 / len(kinds), (ANOMALY, PALE, NORMAL)
+    for number, (kind, color) in enumerate(zip(kinds, colors, strict=True)):
+        for place, values in enumerate(best.values()):
+            value, x = values[kind], place + (number - (len(kinds) - 1) / 2) * width
+            if value is not None:
+                axes.bar(x, value, width * 0.92, color=color, label=kind if place == len(best) - 1 else None)
+                axes.text(x, value + 0.01, f"{value:.2f}".lstrip("0"), ha="center", va="bottom", fontsize=8)
+    axes.set(xticks=range(len(best)), xticklabels=list(best), ylabel="F1", ylim=(0, 1.1))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=len(kinds))
+    return figure
+
+
 def f1_points(f1: pl.DataFrame, confirmed: pl.DataFrame) -> Figure:
-    """F1 of every seed, one line a detector: its plain rule as dots, confirmed by counts as rings."""
-    names = sorted(f1.columns[1:], key=lambda name: f1[name].mean())
+    """Plot F1 of every seed, one line a detector: its plain rule as dots, confirmed by counts as rings."""
+    names = sorted(f1.columns[1:], key=lambda name: f1[name].to_numpy().mean())
     figure = Figure(figsize=(8.0, 1.4 + 0.3 * len(names)), layout="constrained", dpi=110)
     axes = figure.subplots()
     for place, name in enumerate(names):
         axes.scatter(f1[name], np.full(len(f1), place), color=NORMAL, s=22, label="plain rule" if not place else None)
-        rings = confirmed[name] if name in confirmed.columns else []
+        rings = confirmed[name].to_list() if name in confirmed.columns else []
         label = "confirmed by counts" if not place else None
         axes.scatter(rings, np.full(len(rings), place), edgecolors=ANOMALY, facecolors="none", s=36, label=label)
     axes.set_yticks(range(len(names)), names)
@@ -54,8 +72,8 @@ def critical_difference(found: Mapping, title: str) -> Figure:
 
 
 def _groups(ranks: list[float], difference: float) -> list[tuple[int, int]]:
-    """The longest stretches of sorted ranks that lie within the critical difference, as first and last place."""
-    stretches = []
+    """Return the longest stretches of sorted ranks that lie within the critical difference, as first and last place."""
+    stretches: list[tuple[int, int]] = []
     for begin, rank in enumerate(ranks):
         end = max(place for place, other in enumerate(ranks) if other - rank < difference)
         if end > begin and (not stretches or end > stretches[-1][1]):
@@ -66,10 +84,10 @@ def _groups(ranks: list[float], difference: float) -> list[tuple[int, int]]:
 def precision_recall_curves(
     orders: Mapping[str, np.ndarray], labels: np.ndarray, prevalence: float | None = None
 ) -> Figure:
-    """Precision over recall of every detector's own number, in one plot."""
+    """Plot precision over recall of every detector's own number, in one plot."""
     figure = Figure(figsize=(9.0, 5.2), layout="constrained", dpi=110)
     axes = figure.subplots()
-    colors = colormaps["tab20"].colors
+    colors = colormaps["tab20"](np.arange(20))
     for number, (name, order) in enumerate(orders.items()):
         precision, recall = precision_recall(order, labels, prevalence)
         # steps: a straight line between two thresholds would promise a precision that no threshold has
@@ -83,7 +101,7 @@ def precision_recall_curves(
 
 
 def agreement(kappa: np.ndarray, names: list[str]) -> Figure:
-    """Cohen's kappa of every two detectors as a map."""
+    """Plot Cohen's kappa of every two detectors as a map."""
     side = 2.4 + 0.42 * len(names)
     figure = Figure(figsize=(side + 0.8, side), layout="constrained", dpi=110)
     axes = figure.subplots()

@@ -18,12 +18,12 @@ def show_table(frame: pl.DataFrame, caption: str) -> None:
 
 
 def as_html(frame: pl.DataFrame, caption: str) -> str:
-    """The same table as HTML."""
+    """Return the same table as HTML."""
     return _html(*_cells(frame), caption)
 
 
 def as_text(frame: pl.DataFrame, caption: str) -> str:
-    """The same table for a terminal."""
+    """Return the same table for a terminal."""
     heads, cells, right = _cells(frame)
     widths = [max(len(values[column]) for values in [heads, *cells]) for column in range(len(heads))]
 
@@ -40,7 +40,7 @@ def as_text(frame: pl.DataFrame, caption: str) -> str:
 def show_plot(figure: Figure, path: Path, label: str) -> None:
     """Show a figure and save it as PNG at `path`; `label` (data, model, seed) is printed in its corner."""
     figure.text(0.995, 0.005, label, ha="right", va="bottom", fontsize=7, color="gray")
-    figure.get_layout_engine().set(rect=(0, 0.035, 1, 0.965))
+    figure.set_layout_engine("constrained", rect=(0, 0.035, 1, 0.965))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def show_sentence(sentence: str) -> None:
 
 
 def _cells(frame: pl.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
-    """Heads, cells as text, and which columns are figures."""
+    """Return heads, cells as text, and which columns are figures."""
     heads = [name.replace("_", " ") for name in frame.columns]
     cells = [
         [readable(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in frame.iter_rows()

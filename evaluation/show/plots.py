@@ -23,7 +23,7 @@ def _axes(title: str, x: str, y: str, width: float = 7.0, height: float = 3.4):
 
 
 def lengths(training: pl.Series, context: int) -> Figure:
-    """Histogram of sequence lengths (keys) and the share beyond the model's context, which is chunked, not cut."""
+    """Plot a histogram of sequence lengths (keys) and the share beyond the model's context, chunked, not cut."""
     sizes = training.list.len().to_numpy()
     figure, axes = _axes("Length of the training sequences", "keys in a sequence", "sequences")
     axes.hist(sizes, bins=np.arange(sizes.min(), sizes.max() + 2, max(1, np.ptp(sizes) // 60)) - 0.5, color=NORMAL)
@@ -39,7 +39,7 @@ def lengths(training: pl.Series, context: int) -> Figure:
 
 
 def key_frequencies(training: pl.Series) -> Figure:
-    """Occurrences of each log key, most frequent first, on a log axis."""
+    """Plot the occurrences of each log key, most frequent first, on a log axis."""
     counts = training.explode().value_counts(sort=True)["count"].to_numpy()
     figure, axes = _axes(
         "How often each log key occurs in training", "log keys, most frequent first", "occurrences (log)"
@@ -51,7 +51,7 @@ def key_frequencies(training: pl.Series) -> Figure:
 
 
 def training_curve(training: pl.DataFrame, vocabulary_size: int) -> Figure:
-    """Training and validation loss by epoch, the kept epoch marked, with ln(V + 1), a model that knows nothing."""
+    """Plot training and validation loss by epoch, the kept epoch marked, with ln(V + 1), a model that knows nothing."""
     figure, axes = _axes("Loss while learning", "epoch", "nats a key (log)")
     axes.plot(training["epoch"], training["training_loss"], color=PALE, marker=".", label="training")
     axes.plot(training["epoch"], training["validation_loss"], color=NORMAL, marker=".", label="validation")
@@ -59,8 +59,8 @@ def training_curve(training: pl.DataFrame, vocabulary_size: int) -> Figure:
     axes.plot(best["epoch"], best["validation_loss"], "o", color=ACCENT, label=f"kept: epoch {best['epoch']}")
     axes.axhline(np.log(vocabulary_size + 1), color="gray", lw=0.8, ls=":", label="ln(V + 1): knows nothing")
     axes.set_yscale("log")
-    low, high = training["validation_loss"].min(), training["validation_loss"].max()
-    ticks = np.geomspace(low, high, 5)
+    losses = training["validation_loss"].to_numpy()
+    ticks = np.geomspace(losses.min(), losses.max(), 5)
     axes.set_yticks(ticks, [f"{tick:.2g}" for tick in ticks])
     axes.minorticks_off()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -69,7 +69,7 @@ def training_curve(training: pl.DataFrame, vocabulary_size: int) -> Figure:
 
 
 def rank_histogram(validation: pl.DataFrame, vocabulary_size: int) -> Figure:
-    """Ranks of all true keys, and of each sequence's worst key, on a log axis."""
+    """Plot ranks of all true keys, and of each sequence's worst key, on a log axis."""
     figure, axes = _axes("Rank of the true next key on validation normals", "rank (1 = expected most)", "count (log)")
     edges = np.arange(0.5, vocabulary_size + 3)
     axes.hist(validation["event_ranks"].explode(), bins=edges, color=PALE, label="every key")
@@ -81,7 +81,7 @@ def rank_histogram(validation: pl.DataFrame, vocabulary_size: int) -> Figure:
 
 
 def false_alarms_by_k(sweep: pl.DataFrame, k: int, vocabulary_size: int, alpha: float) -> Figure:
-    """False-alarm rate on validation against K on a log axis, with K / V above and the calibrated K marked."""
+    """Plot false-alarm rate on validation against K on a log axis, with K / V above and the calibrated K marked."""
     figure, axes = _axes("", "K (log)", "share of validation", height=3.8)
     figure.suptitle("What K costs in false alarms", x=0.01, ha="left", fontsize=11)
     axes.step(sweep["K"], sweep["coverage"], where="post", color=PALE, label="keys within K")
@@ -102,7 +102,7 @@ def false_alarms_by_k(sweep: pl.DataFrame, k: int, vocabulary_size: int, alpha: 
 
 
 def k_stability(samples: np.ndarray, k: int) -> Figure:
-    """How often each K comes out of bootstrap samples of the validation sequences."""
+    """Plot how often each K comes out of bootstrap samples of the validation sequences."""
     figure, axes = _axes("K over bootstrap samples of the validation sequences", "K", "share of samples", height=2.8)
     values, counts = np.unique(samples, return_counts=True)
     axes.bar(values, counts / len(samples), color=[ACCENT if value == k else PALE for value in values], width=0.8)
@@ -112,7 +112,7 @@ def k_stability(samples: np.ndarray, k: int) -> Figure:
 
 
 def f1_bars(table: pl.DataFrame) -> Figure:
-    """F1 of every rule and trivial detector with its 95 % interval; `table` is that of `tables.verdicts`."""
+    """Plot F1 of every rule and trivial detector with its 95 % interval; `table` is that of `tables.verdicts`."""
     rows = table.drop_nulls("f1").reverse()
     figure, axes = _axes("F1 on the test set, with 95 % intervals", "F1", "", height=0.42 * len(rows) + 1.0)
     if rows.is_empty():
@@ -156,7 +156,7 @@ def _confusion(axes, title: str, found: dict) -> None:
 
 
 def precision_recall_curves(scores: pl.DataFrame, metrics: dict[str, dict]) -> Figure:
-    """Precision against recall of the tail probability at every threshold, and the point of every rule."""
+    """Plot precision against recall of the tail probability at every threshold, and the point of every rule."""
     figure, axes = _axes("Precision and recall of the tail probability", "recall", "precision", width=5.2, height=4.0)
     precision, recall = precision_recall(
         -scores["tail_probability"].to_numpy().astype(float), scores["label"].to_numpy()
@@ -172,7 +172,7 @@ def precision_recall_curves(scores: pl.DataFrame, metrics: dict[str, dict]) -> F
 
 
 def f1_by_k(table: pl.DataFrame, k: int) -> Figure:
-    """F1 of Top-K at every K. A diagnostic: the best K is chosen with test labels and is not used.
+    """Plot F1 of Top-K at every K. A diagnostic: the best K is chosen with test labels and is not used.
 
     `table` is that of `verdicts.f1_over_k`.
     """
@@ -189,7 +189,7 @@ def f1_by_k(table: pl.DataFrame, k: int) -> Figure:
 
 
 def detection_sources(sources: dict[str, dict[str, int]]) -> Figure:
-    """Stacked bars: by which sign each rule's detections came, and what it missed."""
+    """Plot stacked bars: by which sign each rule's detections came, and what it missed."""
     signs = list(next(iter(sources.values())))
     figure, axes = _axes("Where the detections come from", "anomalous test sequences", "", height=3.2)
     colors = dict(zip(signs, ("#8172b3", NORMAL, "#55a868", ACCENT, "#dddddd"), strict=True))
@@ -204,7 +204,7 @@ def detection_sources(sources: dict[str, dict[str, int]]) -> Figure:
 
 
 def drift(blocks: pl.DataFrame) -> Figure:
-    """F1 and false alarms of each rule over blocks of test time; `blocks` is that of `drift.measure_blocks`."""
+    """Plot F1 and false alarms of each rule over blocks of test time; `blocks` is that of `drift.measure_blocks`."""
     figure = Figure(figsize=(8.6, 5.4), layout="constrained", dpi=110)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for (rule,), rows in blocks.group_by("rule", maintain_order=True):

@@ -2,6 +2,7 @@
 
 from math import log
 
+import numpy as np
 import polars as pl
 
 from evaluation import floors, ledger, rules
@@ -18,7 +19,7 @@ def pairs(values: dict) -> pl.DataFrame:
 
 
 def familiar(seen: pl.DataFrame) -> pl.DataFrame:
-    """How many of the sequences of `floors.familiarity` training had seen, by what of them it had seen."""
+    """Return how many of the sequences of `floors.familiarity` training had seen, by what of them it had seen."""
     names = {
         "in_training": "the whole sequence",
         "count_vector_seen": "its keys with the same counts",
@@ -31,13 +32,13 @@ def familiar(seen: pl.DataFrame) -> pl.DataFrame:
 
 
 def before_training(loss: float, vocabulary_size: int) -> pl.DataFrame:
-    """An untrained model's loss beside ln(V + 1), the uniform-guess loss, and their ratio; nats a key."""
+    """Return an untrained model's loss beside ln(V + 1), the uniform-guess loss, and their ratio; nats a key."""
     nothing = log(vocabulary_size + 1)
     return pairs({"uniform guess, ln(V + 1)": nothing, "untrained model": loss, "ratio": loss / nothing})
 
 
 def training_summary(training: pl.DataFrame, max_epochs: int) -> pl.DataFrame:
-    """Epochs, which one was kept and why training stopped, in two columns."""
+    """Return epochs, which one was kept and why training stopped, in two columns."""
     best = training.row(training["validation_loss"].arg_min(), named=True)
     last = training["epoch"].max()
     return pairs(
@@ -55,14 +56,14 @@ def training_summary(training: pl.DataFrame, max_epochs: int) -> pl.DataFrame:
 
 
 def likeliest(choices: pl.DataFrame, came: str, templates: dict[str, str | None]) -> pl.DataFrame:
-    """`key, probability` with the template and a mark at the key that came."""
+    """Return `key, probability` with the template and a mark at the key that came."""
     names = [templates.get(key) or key for key in choices["key"]]
     marks = ["came" if key == came else "" for key in choices["key"]]
     return choices.select("probability").with_columns(pl.Series("came", marks), pl.Series("next event", names))
 
 
 def scores_summary(scores: pl.DataFrame) -> pl.DataFrame:
-    """Sequences, positions and unseen keys of a scored split, and what the scoring took."""
+    """Return sequences, positions and unseen keys of a scored split, and what the scoring took."""
     return pairs(
         {
             "sequences": len(scores),
@@ -75,19 +76,18 @@ def scores_summary(scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def rank_quantiles(scores: pl.DataFrame) -> pl.DataFrame:
-    """Median, 95th and 99th percentile and maximum of the ranks, of every key and of each sequence's worst."""
+    """Return median, 95th and 99th percentile and maximum of the ranks, of every key and of each sequence's worst."""
     series = {"every key": scores["event_ranks"].explode(), "worst key of a sequence": scores["rank"]}
-    return pl.DataFrame(
-        [
-            {"of": name, "median": int(ranks.median()), "95 %": int(ranks.quantile(0.95, "higher"))}
-            | {"99 %": int(ranks.quantile(0.99, "higher")), "largest": int(ranks.max())}
-            for name, ranks in series.items()
-        ]
-    )
+    rows = []
+    for name, ranks in series.items():
+        values = ranks.to_numpy()
+        high, higher, largest = np.quantile(values, [0.95, 0.99, 1.0], method="higher")
+        rows.append((name, int(np.median(values)), int(high), int(higher), int(largest)))
+    return pl.DataFrame(rows, schema=["of", "median", "95%", "99%", "largest"], orient="row")
 
 
 def decision(found: dict) -> pl.DataFrame:
-    """The calibrated rules: K and K / V, or the threshold, and the false-alarm rate on validation."""
+    """Return the calibrated rules: K and K / V, or the threshold, and the false-alarm rate on validation."""
     rows = [
         {
             "rule": rules.RULE_TITLES[name],
@@ -102,7 +102,7 @@ def decision(found: dict) -> pl.DataFrame:
 
 
 def model_use(found: dict) -> str:
-    """In words, how much of the model Top-K uses at the calibrated K."""
+    """Say in words how much of the model Top-K uses at the calibrated K."""
     top_k = found["rules"]["top_k"]
     share = f"K = {top_k['K']} of V = {found['V']} log keys, K / V = {top_k['K_over_V']:.2f}"
     if top_k["K_over_V"] > 0.5:
@@ -111,14 +111,14 @@ def model_use(found: dict) -> str:
 
 
 def trivial_false_alarms(validation: pl.DataFrame) -> pl.DataFrame:
-    """The share of validation normals that each trivial detector would flag."""
+    """Return the share of validation normals that each trivial detector would flag."""
     flags = floors.trivial_flags(validation)
     rows = [(floors.TRIVIAL_TITLES[name], flags[name].mean()) for name in floors.TRIVIAL]
     return pl.DataFrame(rows, schema=["detector", "false_alarm_rate"], orient="row")
 
 
 def verdicts(found: dict) -> pl.DataFrame:
-    """One row a rule and trivial detector: precision, recall, F1 and MCC with intervals, and the ranking figures."""
+    """Return one row a rule and trivial detector: precision, recall, F1, MCC with intervals, and ranking figures."""
     wanted = ("precision", "recall", "f1", "f1_low", "f1_high", "mcc", "false_alarm_rate", "average_precision", "auroc")
     rows = [
         {"rule": ledger.TITLES[name]} | {column: measured[column] for column in wanted}
@@ -128,9 +128,9 @@ def verdicts(found: dict) -> pl.DataFrame:
 
 
 def intervals(found: dict) -> pl.DataFrame:
-    """Precision, recall, F1 and MCC of the model's rules, each as `value (low - high)`; a dash where undefined."""
+    """Return precision, recall, F1, MCC of the model's rules, each as `value (low - high)`; a dash where undefined."""
     names = ("precision", "recall", "f1", "mcc")
-    rows = [
+    rows: list[dict] = [
         {"rule": ledger.TITLES[rule]} | {name: _with_interval(measured, name) for name in names}
         for rule, measured in found["rules"].items()
         if not ledger.TITLES[rule].startswith("trivial")
@@ -176,7 +176,7 @@ def conclusion(found: dict) -> str:
 
 
 def promise(decision: dict) -> str:
-    """What false-alarm rate the validation sequences can promise, and how far a single calibration may miss alpha."""
+    """Return what false-alarm rate the validation sequences can promise, and how far one calibration may miss alpha."""
     low, high = decision["false_alarm_interval"]
     size = decision["validation_sequences"]
     return (
@@ -187,14 +187,14 @@ def promise(decision: dict) -> str:
 
 
 def published(figures: pl.DataFrame, base: str, comparable: bool) -> pl.DataFrame:
-    """The published figures of a data set, each with its protocol, source, and whether ours may stand beside it."""
+    """Return the published figures of a data set: protocol, source, and whether ours may stand beside each."""
     mark = "only with the same protocol" if comparable else f"no, {base} is a sample"
     columns = ("method", "protocol", "precision", "recall", "f1", "source", "verified")
     return figures.select(columns).with_columns(comparable=pl.lit(mark))
 
 
 def cost(found: dict) -> pl.DataFrame:
-    """Seconds and memory of a run."""
+    """Return seconds and memory of a run."""
     sizes = {"test sequences a second": found["data"]["test_sequences"] / found["seconds"]["scoring"]}
     seconds = {f"seconds of {name}": value for name, value in found["seconds"].items()}
     return pairs(seconds | sizes | {"peak memory of this notebook, GB": found["peak_memory_gb"]})

@@ -1,15 +1,13 @@
 """Token ids as padded batches, for training and for scoring alike."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from methods.next_key.vocabulary import PAD
 
-Item = TypeVar("Item")
 IGNORED = -100  # PyTorch's label for a position that does not count
 
 
@@ -28,7 +26,7 @@ class Chunk:
 
 
 def chunk(sequence: int, ids: list[int], context: int) -> list[Chunk]:
-    """The whole sequence if it fits, else chunks that overlap by half a context.
+    """Return the whole sequence if it fits, else chunks that overlap by half a context.
 
     Every token but the first is a target exactly once, and every target of a later chunk sees at least half a
     context of keys before it; nothing is cut off.
@@ -41,20 +39,8 @@ def chunk(sequence: int, ids: list[int], context: int) -> list[Chunk]:
     return chunks
 
 
-def batches_by_length(items: list[Item], length: Callable[[Item], int], token_budget: int) -> Iterator[list[Item]]:
-    """Batches of items of similar length, each at most `token_budget` tokens after padding (but never empty)."""
-    batch: list[Item] = []
-    for item in sorted(items, key=length):
-        if batch and length(item) * (len(batch) + 1) > token_budget:
-            yield batch
-            batch = []
-        batch.append(item)
-    if batch:
-        yield batch
-
-
-def pad(chunks: list[Chunk]) -> dict[str, Tensor]:
-    """`input_ids, attention_mask, labels`, each (chunks, longest), padded on the right so that positions stay true."""
+def pad(chunks: Sequence[Chunk]) -> dict[str, Tensor]:
+    """Return `input_ids, attention_mask, labels`, each (chunks, longest); padding on the right keeps positions true."""
     longest = max(len(item.ids) for item in chunks)
     shape = (len(chunks), longest)
     ids, mask = torch.full(shape, PAD), torch.zeros(shape, dtype=torch.long)

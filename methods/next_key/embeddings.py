@@ -6,6 +6,7 @@ trained whole.
 """
 
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -22,28 +23,28 @@ _MASK = re.compile(r"<[^<>\s]*>")  # the variable parts of a template
 
 
 def template_words(template: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of the fixed words of a template; of the whole text if nothing in it is fixed."""
+    """Return the token ids of the fixed words of a template; of the whole text if nothing in it is fixed."""
     words = " ".join(_MASK.sub(" ", template).split())
     return tokenizer(words or template, add_special_tokens=False)["input_ids"]
 
 
 def mean_rows(rows: Tensor, words: list[list[int]]) -> Tensor:
-    """One fp32 row a key: the mean of `rows` (tokens, width) over its `words`, or of all rows if it has no words."""
+    """Return one fp32 row a key: the mean of `rows` (tokens, width) over its `words`, or of all if it has none."""
     rows = rows.detach().float()
     overall = rows.mean(0)
     return torch.stack([rows[ids].mean(0) if ids else overall for ids in words])
 
 
 def noise_rows(rows: Tensor, count: int, seed: int) -> Tensor:
-    """`count` rows of normal noise with the standard deviation of `rows`; the same on every device."""
+    """Return `count` rows of normal noise with the standard deviation of `rows`; the same on every device."""
     chance = torch.Generator().manual_seed(seed)
     return torch.randn(count, rows.shape[1], generator=chance) * rows.detach().float().std().cpu()
 
 
 def key_words(
-    vocabulary: Vocabulary, templates: dict[str, str | None], tokenizer: PreTrainedTokenizerBase
+    vocabulary: Vocabulary, templates: Mapping[str, str | None], tokenizer: PreTrainedTokenizerBase
 ) -> list[list[int]]:
-    """The words each token id begins from: the model's own special tokens for begin and end, templates for keys."""
+    """Return the words each token id begins from: its template, or for begin and end the model's own special token."""
     special = {BEGIN: tokenizer.bos_token_id, END: tokenizer.eos_token_id}
     words = []
     for token in range(vocabulary.tokens):
@@ -70,13 +71,13 @@ def start_keys(
     words: list[list[int]] | None,
     seed: int,
 ) -> None:
-    """Restrict `model` to the keys and give their rows a start, in place; `words` are needed for `template` alone."""
+    """Restrict `model` to the keys and give their rows a start, in place; `words` are there for `template` alone."""
     layers = {"input": model.get_input_embeddings, "output": model.get_output_embeddings}
     tied = has_tied_rows(model)
     starts = {}
     for number, (side, layer) in enumerate(layers.items()):
         rows = layer().weight
-        if key_embeddings == "template":
+        if words is not None:
             starts[side] = mean_rows(rows, words)
         elif key_embeddings == "random":
             starts[side] = noise_rows(rows, vocabulary.tokens, seed + number)
@@ -86,5 +87,5 @@ def start_keys(
 
 
 def has_tied_rows(model: PreTrainedModel) -> bool:
-    """Whether one matrix serves as input and output layer."""
+    """Return whether one matrix serves as input and output layer."""
     return model.get_input_embeddings().weight is model.get_output_embeddings().weight

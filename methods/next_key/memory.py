@@ -1,19 +1,20 @@
-"""What fits: batch sizes from the free memory, and what to give up, in which order, when that was not enough."""
+"""Batch sizes from the free memory, and what to give up, in which order, when a training step did not fit."""
 
 import gc
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import find_executable_batch_size
 from transformers import PreTrainedModel
 
 from core.errors import BadInput
-from methods.next_key import processes
 from methods.next_key.models.machine import SMALL, Plan, free_memory
 
-Item, Found = TypeVar("Item"), TypeVar("Found")
+Found = TypeVar("Found")
 
 # Bytes of activations a token and layer for one unit of width, in 16 bits: Korthikanti et al. 2022 (arXiv 2205.05198),
 # equation 2 without the attention scores, which fused attention does not keep.
@@ -33,10 +34,10 @@ class Load:
 
 
 def first_load(model: PreTrainedModel, plan: Plan, batch_size: int, longest: int) -> Load:
-    """The largest part of the batch whose activations should take at most half of the free memory."""
+    """Return the largest part of the batch whose activations should take at most half of the free memory."""
     config = model.config.get_text_config()
     wide = config.hidden_size * config.num_hidden_layers * (1 if plan.is_mixed else 2)
-    share = max(1, batch_size // processes.processes()[1])
+    share = max(1, batch_size // PartialState().num_processes)
     load = Load(share, 1)
     while load.micro_batch * longest * wide * ACTIVATION_BYTES > free_memory(plan.device) / 2 and load.micro_batch > 1:
         load = _halved(load)
@@ -44,14 +45,14 @@ def first_load(model: PreTrainedModel, plan: Plan, batch_size: int, longest: int
 
 
 def _halved(load: Load) -> Load:
-    """The next smaller micro-batch that still divides the batch evenly, so that the step stays the same."""
+    """Return the next smaller micro-batch that still divides the batch evenly, so that the step stays the same."""
     share = load.micro_batch * load.accumulation
     part = next(size for size in range(load.micro_batch // 2, 0, -1) if share % size == 0)
     return replace(load, micro_batch=part, accumulation=share // part)
 
 
 def lighter(load: Load, plan: Plan) -> tuple[Load, str] | None:
-    """The next step down the ladder and its name; None at the bottom."""
+    """Return the next step down the ladder and its name; None at the bottom."""
     if load.micro_batch > 1:
         smaller = _halved(load)
         return smaller, f"{smaller.micro_batch} rows at a time, {smaller.accumulation} times a step"
@@ -64,14 +65,14 @@ def lighter(load: Load, plan: Plan) -> tuple[Load, str] | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is a device or a machine that has no memory left; PyTorch has a type for CUDA's alone."""
+    """Return whether a device or the machine has no memory left; PyTorch has an error type for CUDA's alone."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
     )
 
 
 def _try(call: Callable[..., Found], *arguments) -> Found | None:
-    """The result, or None if the memory did not suffice; the failed call's tensors are free when it returns."""
+    """Return the result, or None if it did not fit in memory; the tensors of a failed call are then free."""
     try:
         return call(*arguments)
     except (RuntimeError, MemoryError) as error:
@@ -88,7 +89,7 @@ def release() -> None:
 
 
 def fit_in_memory(attempt: Callable[[Load], list[dict]], load: Load, plan: Callable[[], Plan]) -> list[dict]:
-    """What `attempt` returns under the first load that fits, beginning with `load`; every step down is printed.
+    """Return what `attempt` does under the first load that fits, beginning with `load`; print every step down.
 
     A later attempt goes on from the checkpoints of an earlier one, and a step of the optimizer stays the same.
     """
@@ -106,20 +107,23 @@ def fit_in_memory(attempt: Callable[[Load], list[dict]], load: Load, plan: Calla
 
 
 def scoring_tokens(model: PreTrainedModel) -> int:
-    """Tokens of a scoring batch: a quarter of the free memory, at one layer's activations a token."""
+    """Return the tokens of a scoring batch: a quarter of the free memory, at one layer's activations a token."""
     device = str(model.device)
     most = SCORING_TOKENS_GPU if device.startswith("cuda") else SCORING_TOKENS
     width = model.config.get_text_config().hidden_size
     return max(1, min(most, free_memory(device) // (4 * 2 * ACTIVATION_BYTES * width)))
 
 
-def halve_on_failure(judge: Callable[[Sequence[Item]], list[Found]], batch: Sequence[Item]) -> list[Found]:
-    """`judge(batch)`, in halves of halves where the whole is out of memory."""
-    found = _try(judge, batch)
-    if found is not None:
-        return found
-    release()
-    if len(batch) == 1:
-        raise BadInput("Not even one sequence can be scored in the free memory; choose a smaller MODEL or context.")
-    middle = len(batch) // 2
-    return halve_on_failure(judge, batch[:middle]) + halve_on_failure(judge, batch[middle:])
+def score_in_memory(score: Callable[[int], Found], tokens: int) -> Found:
+    """Return `score(tokens)`, with fewer tokens a batch after each time that it was out of memory.
+
+    It begins anew each time, so it should score its largest batch first.
+    """
+    try:
+        return find_executable_batch_size(score, starting_batch_size=tokens)()
+    except RuntimeError as error:
+        if "No executable batch size found" not in str(error):
+            raise
+        raise BadInput(
+            "Not even one sequence can be scored in the free memory; choose a smaller MODEL or context."
+        ) from error

@@ -1,143 +1,141 @@
 """How likely each true next key was: rank, tail probability and log-probability, one function for every split."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from methods.next_key import processes
-from methods.next_key.batches import Chunk, batches_by_length, chunk, pad
-from methods.next_key.memory import halve_on_failure, scoring_tokens
+from core.keys import Sequences, distinct
+from core.progress import progress
+from methods.next_key.batches import Chunk, chunk, pad
+from methods.next_key.memory import score_in_memory, scoring_tokens
 from methods.next_key.trees import Pack, pack_rows, packs
 from methods.next_key.vocabulary import FIRST_CHOICE, UNSEEN, Vocabulary
 from methods.parts import judging
+from methods.parts.batches import batches_by_length
 from methods.parts.judging import summarize
-from methods.parts.keys import distinct
 
 SHARING_PAYS = 1.5  # tokens of the chunks for one node of their trees; below it plain batches are faster
+Item = TypeVar("Item")
+JudgedChunk = tuple[Chunk, np.ndarray]  # (3, tokens - 1): rank, tail and log-probability of every token but the first
 
 
 def choice_log_probabilities(logits: Tensor) -> Tensor:
-    """Log-probabilities in fp32 over the V + 1 tokens that can come next: the end and the keys."""
+    """Return log-probabilities in fp32 over the V + 1 tokens that can come next: the end and the keys."""
     return torch.log_softmax(logits[..., FIRST_CHOICE:].float(), dim=-1)
 
 
 def judge(log_probabilities: Tensor, targets: Tensor, unseen_rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    """`judging.judge` for token ids: `log_probabilities` is (targets, V + 1), the choices from the end on."""
+    """Judge token ids as `judging.judge`: `log_probabilities` is (targets, V + 1), the choices from the end on."""
     columns = torch.where(targets == UNSEEN, -1, targets - FIRST_CHOICE)
     return judging.judge(log_probabilities, columns, unseen_rank)
 
 
 def forward(model: PreTrainedModel, tensors: dict[str, Tensor]) -> Tensor:
-    """Logits (rows, length, tokens) of a padded batch; its labels, if any, are not shown to the model."""
+    """Return logits (rows, length, tokens) of a padded batch; its labels, if any, are not shown to the model."""
     shown = {name: tensor.to(model.device) for name, tensor in tensors.items() if name != "labels"}
     return model(**shown, use_cache=False).logits
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Flat arrays over the targets of all sequences (their keys, then their end); sequence i owns `slice_of(i)`."""
+    """Flat arrays over the targets of all sequences (their keys, then their end); i owns `ends[i-1]:ends[i]`."""
 
     ranks: np.ndarray
     tail_probabilities: np.ndarray
     log_probabilities: np.ndarray
     ends: np.ndarray
 
-    def slice_of(self, sequence: int) -> slice:
-        return slice(int(self.ends[sequence - 1]) if sequence else 0, int(self.ends[sequence]))
-
 
 @torch.inference_mode()
 def judge_all(model: PreTrainedModel, encoded: list[list[int]], unseen_rank: int, context: int) -> Judged:
-    """One teacher-forced pass over token ids `begin, keys, end`; sequences beyond the context in overlapping chunks.
+    """Judge token ids `begin, keys, end` in one teacher-forced pass; beyond the context in overlapping chunks.
 
     Under a launcher of several processes each one scores its share, and all get the whole.
     """
     model.eval()
-    own = [encoded[number] for number in processes.own_share(len(encoded))]
-    scored = _judge_own(model, own, unseen_rank, context)
-    flat = (scored.ranks, scored.tail_probabilities, scored.log_probabilities)
-    parts = processes.gather([tuple(values[scored.slice_of(i)] for values in flat) for i in range(len(own))])
+    with PartialState().split_between_processes(encoded) as own:
+        judged = [np.zeros((3, len(ids) - 1)) for ids in own]
+        chunks = [part for number, ids in enumerate(own) for part in chunk(number, ids, context)]
+        for part, values in judged_chunks(model, chunks, unseen_rank):
+            first = part.first_target - 1  # the values before it are those of the chunk before
+            judged[part.sequence][:, part.start + first : part.start + values.shape[1]] = values[:, first:]
+    ranks, tails, logs = np.concatenate(gather_object(judged), axis=1)
     ends = np.cumsum([len(ids) - 1 for ids in encoded])
-    return Judged(*(np.concatenate(values) for values in zip(*parts, strict=True)), ends)
+    return Judged(ranks.astype(np.int32), tails.astype(np.float32), logs.astype(np.float32), ends)
 
 
-def _judge_own(model: PreTrainedModel, encoded: list[list[int]], unseen_rank: int, context: int) -> Judged:
-    ends = np.cumsum([len(ids) - 1 for ids in encoded])
-    size = sum(len(ids) - 1 for ids in encoded)
-    judged = Judged(*(np.zeros(size, kind) for kind in (np.int32, np.float32, np.float32)), ends)
-    chunks = [part for number, ids in enumerate(encoded) for part in chunk(number, ids, context)]
-    flat = (judged.ranks, judged.tail_probabilities, judged.log_probabilities)
-    for part, values in _judged_chunks(model, chunks, unseen_rank):
-        begin = judged.slice_of(part.sequence).start + part.start
-        for whole, some in zip(flat, values, strict=True):
-            whole[begin + part.first_target - 1 : begin + len(part.ids) - 1] = some[part.first_target - 1 :]
-    return judged
-
-
-Values = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-def _judged_chunks(model: PreTrainedModel, chunks: list[Chunk], unseen_rank: int) -> Iterator[tuple[Chunk, Values]]:
-    """Every chunk with the judgement of each of its tokens but the first."""
+def judged_chunks(model: PreTrainedModel, chunks: list[Chunk], unseen_rank: int) -> list[JudgedChunk]:
+    """Return every chunk with its values, in an order of its own: as trees where that pays, else in plain batches."""
     trees = list(packs(chunks))
-    shared = sharing_pays(trees) and shares_prefixes(model, trees)
-    judge_some = _judge_packs if shared else _judge_batch
-    budget = scoring_tokens(model)
-    length = (lambda pack: len(pack.inner)) if shared else (lambda item: len(item.ids))
-    for piece in batches_by_length(trees if shared else chunks, length, budget):
-        yield from halve_on_failure(lambda some: judge_some(model, some, unseen_rank), piece)
+    if sharing_pays(trees) and shares_prefixes(model, trees):
+        return _in_batches(
+            trees, lambda pack: len(pack.inner), lambda some: _judge_packs(model, some, unseen_rank), model
+        )
+    return _in_batches(chunks, lambda item: len(item.ids), lambda some: _judge_batch(model, some, unseen_rank), model)
 
 
-def _judge_batch(model: PreTrainedModel, batch: list[Chunk], unseen_rank: int) -> list[tuple[Chunk, Values]]:
+def _in_batches(
+    items: list[Item],
+    length: Callable[[Item], int],
+    judge_some: Callable[[list[Item]], list[JudgedChunk]],
+    model: PreTrainedModel,
+) -> list[JudgedChunk]:
+    def score(tokens: int) -> list[JudgedChunk]:
+        batches = list(batches_by_length(items, length, tokens))[::-1]  # the longest first, as they need most memory
+        return [one for batch in progress(batches, len(batches), "scoring", "batches") for one in judge_some(batch)]
+
+    return score_in_memory(score, scoring_tokens(model)) if items else []
+
+
+def _judge_batch(model: PreTrainedModel, batch: Sequence[Chunk], unseen_rank: int) -> list[JudgedChunk]:
     tensors = pad(batch)
-    logits = forward(model, tensors)[:, :-1]
+    logits = forward(model, tensors)[:, :-1]  # (chunks, longest - 1, tokens): what follows each token but the last
     lengths = [len(item.ids) - 1 for item in batch]
-    counted = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-    targets = tensors["input_ids"][:, 1:][counted].to(logits.device)
-    values = _to_numpy(judge(choice_log_probabilities(logits[counted.to(logits.device)]), targets, unseen_rank))
-    stops = np.cumsum(lengths)
-    return [
-        (item, tuple(flat[stop - length : stop] for flat in values))
-        for item, length, stop in zip(batch, lengths, stops, strict=True)
-    ]
+    counted = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]  # (chunks, longest - 1): no padding
+    targets = tensors["input_ids"][:, 1:][counted].to(logits.device)  # (targets,), chunk after chunk
+    log_probabilities = choice_log_probabilities(logits[counted.to(logits.device)])  # (targets, V + 1)
+    values = _stack(judge(log_probabilities, targets, unseen_rank))
+    return list(zip(batch, np.split(values, np.cumsum(lengths)[:-1], axis=1), strict=True))
 
 
-def _judge_packs(model: PreTrainedModel, batch: list[Pack], unseen_rank: int) -> list[tuple[Chunk, Values]]:
-    logits = forward(model, pack_rows(batch))
-    found = []
+def _judge_packs(model: PreTrainedModel, batch: Sequence[Pack], unseen_rank: int) -> list[JudgedChunk]:
+    logits = forward(model, pack_rows(batch))  # (packs, most inner nodes, tokens)
+    found: list[JudgedChunk] = []
     for row, pack in zip(logits, batch, strict=True):
-        log_probabilities = choice_log_probabilities(row[: len(pack.inner)])
+        log_probabilities = choice_log_probabilities(row[: len(pack.inner)])  # (inner nodes, V + 1)
         places, targets = (torch.from_numpy(one).to(row.device) for one in (pack.places, pack.targets))
-        values = _to_numpy(judge(log_probabilities[places], targets, unseen_rank))
-        place = np.zeros(len(pack.tokens), int)
-        place[pack.predicted] = np.arange(len(pack.predicted))
-        found += [
-            (item, tuple(flat[place[path[1:]]] for flat in values))
-            for item, path in zip(pack.chunks, pack.paths, strict=True)
-        ]
+        values = _stack(judge(log_probabilities[places], targets, unseen_rank))  # (3, predictions)
+        prediction = np.zeros(len(pack.tokens), int)  # of each node, which prediction it is; of roots none
+        prediction[pack.predicted] = np.arange(len(pack.predicted))
+        found += [(item, values[:, prediction[path[1:]]]) for item, path in zip(pack.chunks, pack.paths, strict=True)]
     return found
 
 
-def _to_numpy(values: tuple[Tensor, Tensor, Tensor]) -> Values:
-    return tuple(value.cpu().numpy() for value in values)
+def _stack(values: tuple[Tensor, Tensor, Tensor]) -> np.ndarray:
+    """Return (3, targets) float64, which holds ranks and fp32 exactly."""
+    return np.stack([value.cpu().numpy().astype(float) for value in values])
 
 
 def sharing_pays(trees: list[Pack]) -> bool:
-    """Whether the chunks have so many beginnings in common that trees are worth their wider attention."""
+    """Return whether the chunks have so many beginnings in common that trees are worth their wider attention."""
     tokens = sum(len(item.ids) - 1 for pack in trees for item in pack.chunks)
     return tokens > SHARING_PAYS * sum(len(pack.inner) for pack in trees)
 
 
 def shares_prefixes(model: PreTrainedModel, trees: list[Pack]) -> bool:
-    """Whether tree attention gives this model's own answers, tried on the pack with the longest chunk, in eval mode.
+    """Return whether tree attention gives this model's own answers, tried on the pack with the longest chunk.
 
     Models with recurrent or convolutional layers, or windows shorter than a chunk, do not follow such a mask, nor does
-    Unsloth's own attention code, which marks its models; they are scored in plain batches.
+    Unsloth's own attention code, which marks its models; they are scored in plain batches. The model is left in
+    evaluation mode.
     """
     if "unsloth_version" in model.config.to_dict():
         return False
@@ -145,22 +143,19 @@ def shares_prefixes(model: PreTrainedModel, trees: list[Pack]) -> bool:
     longest = max(trees, key=lambda pack: pack.depths.max())
     exact = model.dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
     try:
-        as_tree = dict(_by_chunk(_judge_packs(model, [longest], 0)))
+        as_tree = _log_probabilities(_judge_packs(model, [longest], 0))
     except (RuntimeError, TypeError, ValueError):
         return False
-    alone = dict(_by_chunk(_judge_batch(model, longest.chunks, 0)))
+    alone = _log_probabilities(_judge_batch(model, longest.chunks, 0))
     return all(np.allclose(as_tree[key], alone[key], atol=1e-3 if exact else 0.3) for key in alone)
 
 
-def _by_chunk(found: list[tuple[Chunk, Values]]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    for item, (_, _, log_probabilities) in found:
-        yield (item.sequence, item.start), log_probabilities
+def _log_probabilities(found: list[JudgedChunk]) -> dict[tuple[int, int], np.ndarray]:
+    return {(item.sequence, item.start): values[2] for item, values in found}
 
 
-def score_sequences(
-    model: PreTrainedModel, vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], context: int
-) -> pl.DataFrame:
-    """One row a sequence, in order; columns as in `judging.summarize`.
+def score_sequences(model: PreTrainedModel, vocabulary: Vocabulary, sequences: Sequences, context: int) -> pl.DataFrame:
+    """Score each sequence, one row in order; columns as in `judging.summarize`.
 
     Each distinct sequence goes through the model once.
     """
@@ -169,3 +164,25 @@ def score_sequences(
     judged = judge_all(model, encoded, vocabulary.unseen_rank, context)
     flat = (judged.ranks, judged.tail_probabilities, judged.log_probabilities)
     return summarize(*flat, judged.ends, vocabulary.unseen_rank)[rows]
+
+
+@torch.inference_mode()
+def likeliest(
+    model: PreTrainedModel, vocabulary: Vocabulary, prefixes: Sequences, count: int, context: int
+) -> list[list[tuple[str, float]]]:
+    """Return the `count` likeliest choices after each prefix with their probabilities, likeliest first.
+
+    A prefix longer than the context loses its first keys.
+    """
+    model.eval()
+    shown = [Chunk(row, vocabulary.encode(keys)[:-1][-context:], 0, 1) for row, keys in enumerate(prefixes)]
+    found: dict[int, list[tuple[str, float]]] = {}
+    for batch in batches_by_length(shown, lambda item: len(item.ids), scoring_tokens(model)):
+        logits = forward(model, pad(batch))  # (prefixes, longest, tokens)
+        lasts = torch.tensor([len(item.ids) - 1 for item in batch], device=logits.device)
+        rows = torch.arange(len(batch), device=logits.device)
+        best = choice_log_probabilities(logits[rows, lasts]).topk(count)  # each (prefixes, count)
+        for item, values, places in zip(batch, best.values.exp().tolist(), best.indices.tolist(), strict=True):
+            names = [vocabulary.name(place + FIRST_CHOICE) for place in places]
+            found[item.sequence] = list(zip(names, values, strict=True))
+    return [found[row] for row in range(len(shown))]

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from math import ceil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from datasets import Dataset
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback
 from trl import SFTConfig, SFTTrainer
@@ -35,7 +36,7 @@ PREDICTIONS = ("rows", "places", "targets", "weights")  # of a batch, beside wha
 
 
 def weighted_loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
-    """Summed negative log-likelihood in nats over the predictions of a batch, each counted by its weight.
+    """Return summed negative log-likelihood in nats over the predictions of a batch, each counted by its weight.
 
     `logits` (rows, length, tokens); prediction i is made at `logits[rows[i], places[i]]` and should be `targets[i]`.
     """
@@ -45,7 +46,7 @@ def weighted_loss(logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
 
 
 def weighted_rows(vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], settings: TrainingSettings) -> list[dict]:
-    """Chunks of the distinct sequences; the weights of one sequence add up to its count.
+    """Return chunks of the distinct sequences; the weights of one sequence add up to its count.
 
     Rows of weight 0 fill the last step up, so that every process has a share of every step and none counts twice.
     """
@@ -59,7 +60,7 @@ def weighted_rows(vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], se
 
 
 def collate(rows: list[dict]) -> dict[str, Tensor]:
-    """What the model reads, padded, and its predictions as `weighted_loss` wants them."""
+    """Return what the model reads, padded, and its predictions as `weighted_loss` wants them."""
     chunks = [Chunk(**row) for row in rows]
     batch = pad(chunks)
     labels = batch.pop("labels")[:, 1:]
@@ -69,7 +70,7 @@ def collate(rows: list[dict]) -> dict[str, Tensor]:
 
 
 def collate_trees(rows: list[dict]) -> dict[str, Tensor]:
-    """The same predictions with shared beginnings read once; one that several chunks make has all their weights."""
+    """Return the same predictions, shared beginnings read once; one that several chunks make has all their weights."""
     trees = list(packs([Chunk(**row) for row in rows]))
     columns = {
         "rows": [np.full(len(tree.predicted), row) for row, tree in enumerate(trees)],
@@ -81,7 +82,7 @@ def collate_trees(rows: list[dict]) -> dict[str, Tensor]:
 
 
 def collator(model: PreTrainedModel, rows: list[dict], batch_size: int) -> Callable[[list[dict]], dict[str, Tensor]]:
-    """Trees where the rows of a batch, tried on the first ones shuffled, share enough and the model follows them."""
+    """Return `collate_trees` where rows share enough, tried on some at random, and the model follows trees."""
     some = np.random.default_rng(0).permutation(len(rows))[:batch_size]
     trees = list(packs([Chunk(**rows[number]) for number in some]))
     with torch.inference_mode():
@@ -111,17 +112,18 @@ class WeightedTrainer(SFTTrainer):
         self.mean_step_keys, self.validation_loss = mean_step_keys, validation_loss
         self.started, self.epoch_started, self.tokens = started, time.perf_counter(), tokens
         self.model_accepts_loss_kwargs = False  # the Trainer divides by the parts of a step, as compute_loss expects
-        to_full_precision(self.model)  # TRL casts what is trained on a 4-bit base to bf16, which some cards lack
+        # TRL casts what is trained on a 4-bit base to bf16, which some cards lack.
+        to_full_precision(cast("nn.Module", self.model))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The loss in nats a key; the evaluation below never asks for the outputs."""
+        """Return the loss in nats a key; `evaluate` never asks for the outputs."""
         shown = {name: inputs[name] for name in inputs if name not in PREDICTIONS}
         logits = model(**shown, use_cache=False).logits
         parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes  # averaged over both
         return weighted_loss(logits, inputs) * parts / self.mean_step_keys
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
-        """Validation loss by the function that scores the test; prints one line an epoch."""
+        """Return the validation loss by the function that scores the test; print one line an epoch."""
         trained = time.perf_counter() - self.epoch_started
         metrics = {"eval_loss": self.validation_loss(self.model), "tokens_per_second": self.tokens / trained}
         metrics["seconds"] = time.perf_counter() - self.started
@@ -183,13 +185,13 @@ def train(
         tokens=sum(len(row["ids"]) for row in rows),
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last and str(last))
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     processes.wait_for_all()  # the best checkpoint is loaded everywhere, so that the first process may remove it
     return [untrained | {"tokens_per_second": None}, *history(trainer.state.log_history)]
 
 
 def last_checkpoint(checkpoints: Path) -> tuple[Path | None, float]:
-    """The newest whole checkpoint, if any, and the seconds of training that led to it.
+    """Return the newest whole checkpoint, if any, and the seconds of training that led to it.
 
     The trainer writes `trainer_state.json` last, so a checkpoint without it was cut off and is passed over.
     """
@@ -209,7 +211,7 @@ def _refuse_other_vocabulary(checkpoint: Path, vocabulary: Vocabulary) -> None:
 
 
 def trainer_arguments(settings: TrainingSettings, plan: Plan, load: Load, seed: int, checkpoints: Path) -> SFTConfig:
-    """The trainer's settings for this machine."""
+    """Return the trainer's settings for this machine."""
     cuda = plan.device.startswith("cuda")
     arguments = SFTConfig(
         output_dir=str(checkpoints),
@@ -249,7 +251,7 @@ def trainer_arguments(settings: TrainingSettings, plan: Plan, load: Load, seed: 
 
 
 def history(log: list[dict]) -> list[dict]:
-    """One row an epoch from the trainer's log, which survives an interruption with the checkpoint."""
+    """Return one row an epoch from the trainer's log, which survives an interruption with the checkpoint."""
     losses = {row["epoch"]: row["loss"] for row in log if "loss" in row}
     return [
         {

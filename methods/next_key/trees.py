@@ -5,7 +5,7 @@ it. A pack lays a tree of chunks out as one row: each node attends to its ancest
 in SpecInfer, Miao et al. 2024, there for drafts of one text, here for thousands of log sequences.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,27 +33,27 @@ class Pack:
 
     @cached_property
     def inner(self) -> np.ndarray:
-        """The nodes that something follows: only these need to go through the model."""
+        """Return the nodes that something follows: only these need to go through the model."""
         return np.unique(self.parents[self.parents >= 0])
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """The nodes that follow another: each is one prediction, made at its parent."""
+        """Return the nodes that follow another: each is one prediction, made at its parent."""
         return np.flatnonzero(self.parents >= 0)
 
     @property
     def places(self) -> np.ndarray:
-        """Where among the inner nodes each prediction is made."""
+        """Return where among the inner nodes each prediction is made."""
         return np.searchsorted(self.inner, self.parents[self.predicted])
 
     @property
     def targets(self) -> np.ndarray:
-        """The token id that each prediction should be."""
+        """Return the token id that each prediction should be."""
         return self.tokens[self.predicted]
 
     @property
     def weights(self) -> np.ndarray:
-        """How often each prediction counts: the weights of the chunks whose target it is."""
+        """Return how often each prediction counts: the weights of the chunks whose target it is."""
         nodes = np.zeros(len(self.tokens), np.float32)
         for item, path in zip(self.chunks, self.paths, strict=True):
             nodes[path[item.first_target :]] += item.weight
@@ -61,7 +61,7 @@ class Pack:
 
 
 def shared_prefix(first: list[int], second: list[int]) -> int:
-    """How many tokens two lists have in common from the start."""
+    """Return how many tokens two lists have in common from the start."""
     same = 0
     for one, other in zip(first, second, strict=False):
         if one != other:
@@ -71,9 +71,11 @@ def shared_prefix(first: list[int], second: list[int]) -> int:
 
 
 def packs(chunks: list[Chunk], nodes: int = PACK) -> Iterator[Pack]:
-    """The chunks in sorted order, as trees of about `nodes` nodes; each chunk is in exactly one."""
+    """Yield the chunks in sorted order, as trees of about `nodes` nodes; each chunk is in exactly one."""
     members: list[Chunk] = []
-    news, size, before = [], 0, []
+    news: list[int] = []
+    before: list[int] = []
+    size = 0
     for item in sorted(chunks, key=lambda item: item.ids):
         shared = shared_prefix(before, item.ids)
         if members and size + len(item.ids) - shared > nodes:
@@ -88,8 +90,12 @@ def packs(chunks: list[Chunk], nodes: int = PACK) -> Iterator[Pack]:
 
 
 def _tree(chunks: list[Chunk], shared: list[int]) -> Pack:
-    """`shared[i]`: how many tokens chunk i has in common with chunk i - 1."""
-    count, path, paths, tokens, parents, depths = 0, np.zeros(0, int), [], [], [], []
+    """Lay chunks out as a tree; `shared[i]` tokens chunk i has in common with chunk i - 1."""
+    count, path = 0, np.zeros(0, int)
+    paths: list[np.ndarray] = []
+    tokens: list[int] = []
+    parents: list[int] = []
+    depths: list[int] = []
     for item, same in zip(chunks, shared, strict=True):
         new = np.arange(count, count + len(item.ids) - same)
         above = path[same - 1] if same else -1
@@ -102,8 +108,8 @@ def _tree(chunks: list[Chunk], shared: list[int]) -> Pack:
     return Pack(chunks, paths, np.array(tokens), np.array(parents), np.array(depths))
 
 
-def pack_rows(batch: list[Pack]) -> dict[str, Tensor]:
-    """`input_ids` and `position_ids`, (packs, nodes), and `attention_mask`, (packs, 1, nodes, nodes): true may attend.
+def pack_rows(batch: Sequence[Pack]) -> dict[str, Tensor]:
+    """Return `input_ids`, `position_ids` (packs, nodes) and `attention_mask` (packs, 1, nodes, nodes): true may attend.
 
     Inner nodes only, in the order of `Pack.inner`; the rest of a row is padding that attends to itself.
     """

@@ -27,14 +27,14 @@ class Vocabulary:
 
     @classmethod
     def of(cls, sequences: Iterable[Sequence[str]]) -> "Vocabulary":
-        """The keys of these sequences, which must be the training split and nothing else."""
+        """Return the keys of these sequences, which must be the training split and nothing else."""
         vocabulary = cls(key for sequence in sequences for key in sequence)
         if not vocabulary.keys:
             raise BadInput("The training split holds no log key: there is nothing to learn; see data/README.md.")
         return vocabulary
 
     def __len__(self) -> int:
-        """V, the number of known keys, special tokens not counted."""
+        """Return V, the number of known keys, special tokens not counted."""
         return len(self.keys)
 
     @property
@@ -48,15 +48,15 @@ class Vocabulary:
         return len(self.keys) + 2
 
     def encode(self, sequence: Sequence[str]) -> list[int]:
-        """Token ids `begin, keys, end`; keys that training never saw become UNSEEN."""
+        """Return token ids `begin, keys, end`; keys that training never saw become UNSEEN."""
         return [BEGIN, *(self._ids.get(key, UNSEEN) for key in sequence), END]
 
     def name(self, token: int) -> str:
-        """The key, or the name of the special token, of an id."""
+        """Return the key, or the name of the special token, of an id."""
         return SPECIAL_TOKENS[token] if token < len(SPECIAL_TOKENS) else self.keys[token - len(SPECIAL_TOKENS)]
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The same ids as a Hugging Face tokenizer, saved with the model so that the checkpoint explains itself."""
+        """Return the same ids as a Hugging Face tokenizer, saved with the model so that it explains itself."""
         words = {token: number for number, token in enumerate(SPECIAL_TOKENS)} | self._ids
         model = Tokenizer(WordLevel(words, unk_token=SPECIAL_TOKENS[UNSEEN]))
         model.pre_tokenizer = WhitespaceSplit()
@@ -65,6 +65,6 @@ class Vocabulary:
 
     @classmethod
     def load(cls, folder: Path) -> "Vocabulary":
-        """The vocabulary of a saved model."""
+        """Return the vocabulary of a saved model."""
         words = AutoTokenizer.from_pretrained(folder, local_files_only=True).get_vocab()
         return cls(word for word in words if word not in SPECIAL_TOKENS)

@@ -1,43 +1,39 @@
 """A trained detector on disk: `detector.json` (settings and keys) and, for networks, `weights.safetensors`."""
 
 import json
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.errors import BadInput
-from methods.parts.keys import KeyNumbers, Sequences
+from core.files import replace
+from core.keys import KeyNumbers, Sequences
 
 
-def beside(folder: Path) -> Path:
-    """An empty place next to `folder`, made, to be renamed when it is whole."""
-    place = Path(folder).with_name(f".{Path(folder).name}.new")
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    return place
-
-
-def rename(place: Path, folder: Path) -> None:
-    """Put what was written beside `folder` in its stead."""
-    shutil.rmtree(folder, ignore_errors=True)
-    place.rename(folder)
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`, which takes its place when the block ends well; parents are made."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replace(folder) as place:
+        place.mkdir()
+        yield place
 
 
 def save(folder: Path, about: dict, keys: KeyNumbers, tensors: dict[str, Tensor]) -> None:
     """Write a detector: `about` says of which method it is (`method`) and all that `load` needs beside the tensors."""
-    place = beside(folder)
-    content = json.dumps(about | {"keys": keys.keys}, indent=2)
-    (place / "detector.json").write_text(content + "\n", encoding="utf-8")
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, place / "weights.safetensors"
-    )
-    rename(place, Path(folder))
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replace_folder(folder) as place:
+        content = json.dumps(about | {"keys": keys.keys}, indent=2)
+        (place / "detector.json").write_text(content + "\n", encoding="utf-8")
+        save_file(whole, place / "weights.safetensors")
 
 
 def load(folder: Path, method: str, train_sequences: Sequences | None) -> tuple[dict, KeyNumbers, dict[str, Tensor]]:
-    """What `save` was given; raises BadInput if `folder` holds no detector of this method.
+    """Return what `save` was given; raise BadInput if `folder` holds no detector of this method.
 
     With `train_sequences`, also if its keys are not those of these sequences, that is of another data set.
     """

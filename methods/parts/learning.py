@@ -24,7 +24,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def draw(weights: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of an epoch: row numbers, and what each row counts there.
+    """Return the batches of an epoch: row numbers, and what each row counts there.
 
     As many draws as there are rows, but 8 batches at least: few distinct rows must not mean hardly any steps.
     Distinct rows that stand for very different numbers of copies make poor batches: one heavy row is most of the
@@ -111,7 +111,7 @@ def _best_epoch(rows: list[dict]) -> int:
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
-    """Weights and buffers without the frozen weights, of which a language model with LoRA has gigabytes."""
+    """Return weights and buffers without the frozen weights, of which a language model with LoRA has gigabytes."""
     frozen = {name for name, weights in model.named_parameters() if not weights.requires_grad}
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items() if name not in frozen}
 

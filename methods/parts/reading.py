@@ -1,79 +1,71 @@
-"""Networks that read a window and say what comes next: one way to train them and one to judge with them."""
+"""Detectors whose network reads the history before an event and says which key comes next."""
 
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from core.keys import Sequences, distinct, make_windows, weigh
+from core.progress import progress
 from methods.parts.judging import judge, summarize
-from methods.parts.learning import DEVICE, draw, learn
-from methods.parts.windows import Windows
+from methods.parts.learning import DEVICE, draw
+from methods.parts.networks import NetworkDetector
 
 READ_AT_ONCE = 4_096  # windows; bounds the memory for what a network makes of them
-WeightedWindows = tuple[np.ndarray, np.ndarray, np.ndarray]  # as `Windows.weighted` gives them
 
 
-class LearningSettings(Protocol):
-    """What `learn_windows` reads of a detector's settings."""
+class WindowDetector(NetworkDetector):
+    """A network from histories (rows, h) of key numbers to logits (rows, V + 1); column V is the end.
 
-    learning_rate: float
-    batch_size: int
-    max_epochs: int
-    patience: int
-
-
-def learn_windows(
-    network: nn.Module,
-    train: WeightedWindows,
-    validation: WeightedWindows,
-    settings: LearningSettings,
-    seed: int,
-    checkpoints: Path,
-    belongs_to: str,
-) -> pl.DataFrame:
-    """Train `network`, histories (rows, h) to logits (rows, V + 1), in place; losses in nats an event, by weights.
-
-    The best epoch is kept; columns as in `learning.learn`.
+    Its settings also have `history` and `batch_size`.
     """
-    histories, targets, weights = (torch.from_numpy(part).to(DEVICE) for part in train)
-    validated = [torch.from_numpy(part).to(DEVICE) for part in validation]
 
-    def summed_loss(shown: Tensor, true: Tensor, counts: Tensor) -> Tensor:
-        return (cross_entropy(network(shown), true, reduction="none") * counts).sum()
+    def _read(self, sequences: Sequences) -> Sequences:
+        """Return the sequences as the network is to read them."""
+        return sequences
 
-    def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
-        rows, counts = batch
-        return summed_loss(histories[rows], targets[rows], counts) / len(rows)
+    def fit(self, train_sequences: Sequences, validation: Sequences, checkpoints: Path) -> pl.DataFrame:
+        """Learn the training split, keep the best epoch on `validation`; return a frame as `learning.learn` does.
 
-    def validate() -> float:
-        parts = zip(*(part.split(READ_AT_ONCE) for part in validated), strict=True)
-        return float(sum(summed_loss(*part) for part in parts) / validated[2].sum())
+        Losses are in nats an event. Distinct windows are weighted by how often they occur.
+        """
+        self._begin(train_sequences)
+        histories, targets, weights = self._weighted(train_sequences)
+        validated = self._weighted(validation)
 
-    return learn(
-        network,
-        lambda: draw(weights, settings.batch_size),
-        loss,
-        validate,
-        learning_rate=settings.learning_rate,
-        max_epochs=settings.max_epochs,
-        patience=settings.patience,
-        seed=seed,
-        checkpoints=checkpoints,
-        belongs_to=belongs_to,
-    )
+        def summed_loss(shown: Tensor, true: Tensor, counts: Tensor) -> Tensor:
+            return (cross_entropy(self.network(shown), true, reduction="none") * counts).sum()
 
+        def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+            rows, counts = batch
+            return summed_loss(histories[rows], targets[rows], counts) / len(rows)
 
-@torch.inference_mode()
-def judge_windows(network: nn.Module, windows: Windows, unseen_rank: int) -> pl.DataFrame:
-    """One row a sequence of `windows`; columns as in `judging.summarize`. Each distinct history is read once."""
-    network.eval()
-    histories, of_event = windows.distinct()
-    parts = torch.from_numpy(histories).split(READ_AT_ONCE)
-    logits = torch.cat([network(part.to(DEVICE)).cpu() for part in parts])
-    log_probabilities = torch.log_softmax(logits, dim=-1)[torch.from_numpy(of_event)]
-    judged = judge(log_probabilities, torch.from_numpy(windows.targets), unseen_rank)
-    return summarize(*(np.asarray(part) for part in judged), windows.ends, unseen_rank)
+        def validate() -> float:
+            parts = zip(*(part.split(READ_AT_ONCE) for part in validated), strict=True)
+            return float(sum(summed_loss(*part) for part in parts) / validated[2].sum())
+
+        return self._learn(lambda: draw(weights, self.settings.batch_size), loss, validate, checkpoints)
+
+    def _weighted(self, sequences: Sequences) -> tuple[Tensor, Tensor, Tensor]:
+        """Return distinct histories (rows, h), their targets (rows,) and weights (rows,)."""
+        different, counts = weigh(self._read(sequences))
+        windows = make_windows(self.keys, different, self.settings.history)
+        histories, targets, weights = (torch.from_numpy(part).to(DEVICE) for part in windows.weighted(counts))
+        return histories, targets, weights.float()
+
+    @torch.inference_mode()
+    def score(self, sequences: Sequences) -> pl.DataFrame:
+        """Score each sequence, one row in order; columns as in `judging.summarize`. Distinct windows are read once."""
+        self.network.eval()
+        different, rows = distinct(self._read(sequences))
+        windows = make_windows(self.keys, different, self.settings.history)
+        histories, of_event = windows.distinct()
+        parts = torch.from_numpy(histories).split(READ_AT_ONCE)
+        shown = progress(parts, len(parts), "scoring", "batches")
+        logits = torch.cat([self.network(part.to(DEVICE)).cpu() for part in shown])  # (distinct windows, V + 1)
+        log_probabilities = torch.log_softmax(logits, dim=-1)[torch.from_numpy(of_event)]  # (events, V + 1)
+        unseen_rank = len(self.keys) + 2
+        ranks, tails, logs = judge(log_probabilities, torch.from_numpy(windows.targets), unseen_rank)
+        return summarize(ranks.numpy(), tails.numpy(), logs.numpy(), windows.ends, unseen_rank)[rows]

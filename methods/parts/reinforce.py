@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from methods.next_key.vocabulary import END
 
@@ -27,7 +28,7 @@ class Episodes:
     labeled: Tensor
 
     def take(self, rows: Tensor) -> "Episodes":
-        """Some of them, no wider than the longest."""
+        """Return some of them, no wider than the longest."""
         lengths = self.lengths[rows]
         return Episodes(self.ids[rows, : lengths.max()], lengths, self.prompts[rows], self.labeled[rows])
 
@@ -74,18 +75,20 @@ class Rollout:
 class Policy(nn.Module):
     """A causal language model of Transformers, and its mean reward after every episode, which checkpoints then hold."""
 
-    def __init__(self, model: nn.Module, episodes: int) -> None:
+    mean_rewards: Tensor  # (episodes + 1,), NaN where none was measured yet
+
+    def __init__(self, model: PreTrainedModel, episodes: int) -> None:
         super().__init__()
         self.model = model
         self.register_buffer("mean_rewards", torch.full((episodes + 1,), torch.nan, device=model.device))
 
     def forward(self, shown: Tensor) -> Tensor:
-        """Logits (rows, places, tokens); rows padded on the right need no mask."""
+        """Return logits (rows, places, tokens); rows padded on the right need no mask."""
         return self.model(input_ids=shown, use_cache=False).logits
 
     @torch.no_grad()
     def generate(self, episodes: Episodes, chance: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """The prompts with sampled keys after them (rows, places), and the logits at all places.
+        """Return the prompts with sampled keys after them (rows, places), and the logits at all places.
 
         The rows go on together, one place at a time, each with observed tokens as long as its own prompt lasts; so
         prompts of any lengths are read without padding.
@@ -105,14 +108,14 @@ class Policy(nn.Module):
 
 
 def key_choices(logits: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities (rows, places, V) of the keys, and (rows, places) of the next one shown; the last has none."""
+    """Return log-probabilities (rows, places, V) of the keys, and (rows, places) of the next one; the last has none."""
     keys = torch.log_softmax(logits[..., FIRST_KEY:].float(), dim=-1)
     following = torch.cat([shown[:, 1:], shown[:, -1:]], dim=1)
     return keys, keys.gather(-1, (following - FIRST_KEY).clamp(min=0)[..., None])[..., 0]
 
 
 def top_k_rewards(log_probabilities: Tensor, columns: Tensor, top: int) -> Tensor:
-    """1 where the true choice is among the `top` likeliest of (rows, places, V + 1), else -1.
+    """Return 1 where the true choice is among the `top` likeliest of (rows, places, V + 1), else -1.
 
     A key never seen (`columns` negative) is always a miss. Ties count against the model, as in `judging.judge`.
     """
@@ -122,7 +125,7 @@ def top_k_rewards(log_probabilities: Tensor, columns: Tensor, top: int) -> Tenso
 
 
 def rewards_that_follow(rewards: Tensor, judged: Tensor, discount: float) -> Tensor:
-    """For each place the discounted sum of the rewards at the judged places after it, the next one whole.
+    """Return, for each place, the discounted sum of the rewards at the judged places after it, the next one whole.
 
     Not its own: whether the true key is among the likeliest depends on what came before, not on what is chosen there.
     """
@@ -134,7 +137,7 @@ def rewards_that_follow(rewards: Tensor, judged: Tensor, discount: float) -> Ten
 
 
 def advantages(earned: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
-    """`earned` less its mean, 0 where nothing was chosen.
+    """Return `earned` less its mean, 0 where nothing was chosen.
 
     The mean is that of the batch, rows counted by `weights` (rows,), over the places with as many choices left: a sum
     over more rewards is larger, whatever was chosen.
@@ -148,7 +151,7 @@ def advantages(earned: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
 
 
 def clipped_loss(log_probabilities: Tensor, before: Tensor, advantage: Tensor, epsilon: float) -> Tensor:
-    """PPO's clipped surrogate, negated (Schulman et al. 2017, equation 7), one value a choice.
+    """Return PPO's clipped surrogate, negated (Schulman et al. 2017, equation 7), one value a choice.
 
     `log_probabilities` of what was chosen, now and `before`, when it was chosen.
     """
@@ -157,12 +160,12 @@ def clipped_loss(log_probabilities: Tensor, before: Tensor, advantage: Tensor, e
 
 
 def entropy(log_probabilities: Tensor) -> Tensor:
-    """Entropy in nats over the last dimension."""
+    """Return entropy in nats over the last dimension."""
     return -(log_probabilities.exp() * log_probabilities).sum(-1)
 
 
 def likelihood_times_reward(true_log_probabilities: Tensor, rewards: Tensor, judged: Tensor) -> Tensor:
-    """What LogGPT's released code minimizes, one value a row: the likelihood of the true keys times all rewards.
+    """Return what LogGPT's released code minimizes, one value a row: the likelihood of the true keys times all rewards.
 
     No policy gradient: its sign turns where misses outnumber hits, and the true keys are then made less likely.
     """

@@ -21,13 +21,13 @@ WORD = re.compile(r"<\*>|[^\W\d_]+|\d+")
 
 
 def split_words(text: str) -> list[str]:
-    """The words in lower case, `addStoredBlock` as three; `<*>` is one, as some templates differ in nothing else."""
+    """Return the words in lower case, `addStoredBlock` as three; `<*>` is one: templates may differ in nothing else."""
     return WORD.findall(INNER_CAPITAL.sub(" ", text).lower())
 
 
 @cache
 def hash_direction(name: str, size: int) -> np.ndarray:
-    """A direction (size,) with entries -1 and 1 that depends on `name` alone; two of them are nearly orthogonal."""
+    """Return a direction (size,) of entries -1 and 1 that depends on `name` alone; two are nearly orthogonal."""
     bits = np.unpackbits(np.frombuffer(shake_256(name.encode()).digest(-(-size // 8)), dtype=np.uint8))
     return bits[:size] * 2.0 - 1.0
 
@@ -40,7 +40,7 @@ class WordVectors:
         self.texts_with = Counter(word for text in texts for word in set(split_words(text)))
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Vectors (texts, size) of any length; zeros for a text without words."""
+        """Return vectors (texts, size) of any length; zeros for a text without words."""
         return np.array([sum(map(self._word, split_words(text)), np.zeros(self.size)) for text in texts])
 
     def _word(self, word: str) -> np.ndarray:
@@ -52,7 +52,7 @@ class WordVectors:
 
 
 def encode(encoder: Encoder, texts: list[str]) -> np.ndarray:
-    """What `encoder` gives for `texts`, (texts, d) float32, each of length sqrt(d), so entries are about 1; zeros stay.
+    """Return what `encoder` gives for `texts`, (texts, d) float32, length sqrt(d) each; zeros stay.
 
     Raises BadInput if it gives anything but one row of numbers for each text.
     """
@@ -67,5 +67,5 @@ def encode(encoder: Encoder, texts: list[str]) -> np.ndarray:
 
 
 def cosines(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Cosine similarity (n, m) of vectors (n, d) and (m, d) as `encode` gives them; 0 with a row of zeros."""
+    """Return cosine similarity (n, m) of vectors (n, d) and (m, d) as `encode` gives them; 0 with a row of zeros."""
     return vectors @ others.T / vectors.shape[1]

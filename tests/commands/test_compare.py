@@ -242,8 +242,8 @@ def test_the_sentence_names_who_does_not_beat_what_learns_nothing():
     )
     sentence = comparison.standing(table)
     assert "learns nothing is bigram, F1 0.800" in sentence
-    assert "above it: a/x (0.900)." in sentence
-    assert "not above it: b/y (0.700)." in sentence
+    assert "Default verdicts above it: a/x (0.900)." in sentence
+    assert "Not above it: b/y (0.700)." in sentence
 
 
 def test_figures_of_one_seed_and_of_several_are_drawn(tmp_path):

@@ -13,11 +13,12 @@ from sklearn.decomposition import PCA
 from sklearn.svm import OneClassSVM
 
 from core.errors import BadInput
-from evaluation import ngrams
+from core.keys import KeyNumbers
+from core.ngrams import NGram
+from evaluation import floors
 from methods import classical
 from methods.classical import CLASSICAL, Classical, _coefficients, invariants, log_cluster, one_class_svm, pca
-from methods.parts.keys import KeyNumbers
-from methods.parts.ngram import NGram
+from methods.parts.judging import judge_ngrams
 
 NOWHERE = Path("unused")
 SEQUENCES = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=6), min_size=1, max_size=12)
@@ -210,21 +211,6 @@ def test_nearest_counts_is_ecvcs_distance_key_by_key(train, shown):
     assert scores(fitted("nearest_counts", train), shown) == pytest.approx([nearest])
 
 
-def test_ngram_by_hand():
-    """a b a, a b: after begin a, and after a b, worked out from the unigram up."""
-    keys = KeyNumbers("ab")
-    model = NGram(keys, [("a", "b", "a"), ("a", "b")], np.array([1, 1]), 3)
-    begin, a, b = 2, 0, 1
-    single = (np.array([3, 2, 2]) + 3 / 3) / (7 + 3)  # a, b, end: seven events of three kinds, uniform 1 / 3
-    after_a = (np.array([0, 2, 1]) + 2 * single) / (3 + 2)
-    after_begin_a = (np.array([0, 2, 0]) + 1 * after_a) / (2 + 1)
-    after_b = (np.array([1, 0, 1]) + 2 * single) / (2 + 2)
-    after_a_b = (np.array([1, 0, 1]) + 2 * after_b) / (2 + 2)
-    found = model.probabilities(np.array([[begin, a], [a, b], [b, b], [begin, b], [3, 3]]))
-    assert found == pytest.approx(np.array([after_begin_a, after_a_b, after_b, after_b, single]))
-    assert model.parameters == 3 + 5 + 5  # counts after nothing, after one key or the begin, after two
-
-
 def test_ngram_judges_every_event_and_the_end():
     scored = fitted("ngram", [["a", "b", "a"], ["a", "b"]]).score([["a", "b"], ["a", "new"]])
     after_begin_a = (np.array([0, 2, 0]) + (np.array([0, 2, 1]) + 2 * np.array([0.4, 0.3, 0.3])) / 5) / 3
@@ -239,9 +225,9 @@ def test_ngram_judges_every_event_and_the_end():
 @given(SEQUENCES, st.lists(st.lists(st.sampled_from("abcdx"), min_size=1, max_size=6), min_size=1, max_size=6))
 @settings(max_examples=40, deadline=None)
 def test_ngram_of_order_two_is_the_bigram_of_the_trivial_rows(train, shown):
-    """Two programs of the same formula; the trigram here has only one more level."""
-    trivial = ngrams.fit(pl.Series("keys", train), 2).score(pl.Series("keys", shown))
-    ours = NGram(KeyNumbers.of(train), train, np.ones(len(train)), 2).score(shown)
+    """The same counts; one judges in torch, the other in numpy."""
+    trivial = floors.count_ngrams(pl.Series(train), pl.Series(shown))["bigram"]
+    ours = judge_ngrams(NGram(KeyNumbers.of(train), train, np.ones(len(train)), 2), shown)
     assert ours["tail_probability"].to_list() == pytest.approx(trivial["tail_probability"].to_list(), abs=1e-6)
     assert ours["has_unseen_key"].to_list() == trivial["has_unseen_key"].to_list()
 
@@ -252,7 +238,7 @@ def test_ngram_reads_weights_as_copies():
     copies = [sequence for sequence, weight in zip(train, weights, strict=True) for _ in range(weight)]
     shown = [["a", "b"], ["c"], ["b", "b", "x"]]
     one, other = (
-        NGram(KeyNumbers("abc"), *given, 3).score(shown) for given in ((train, weights), (copies, np.ones(6)))
+        judge_ngrams(NGram(KeyNumbers("abc"), *given, 3), shown) for given in ((train, weights), (copies, np.ones(6)))
     )
     assert one.equals(other)
 

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BadInput
+from core.keys import KeyNumbers, make_windows
 from methods.loganomaly import LogAnomaly, Settings, count_vectors
-from methods.parts.keys import KeyNumbers
 from methods.parts.semantics import WordVectors, cosines, encode, hash_direction, split_words
-from methods.parts.windows import make_windows
 
 TEMPLATES = {
     "open": "Opening session <*> for user <*> on port <*>",

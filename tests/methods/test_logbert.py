@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.keys import KeyNumbers
 from methods.logbert import DIST, END, MASK, PAD, SPECIAL, LogBERT, Network, Settings
-from methods.parts.keys import KeyNumbers
 
 SMALL = Settings(width=32, layers=2, heads=2, context=8, max_epochs=12, learning_rate=3e-3)
 
@@ -80,7 +80,7 @@ def test_the_center_is_the_mean_over_all_copies(untrained):
     copies, distinct = [tuple("abc")] * 3 + [tuple("de")], [tuple("abc"), tuple("de")]
     untrained._move_center(*untrained._weighted(copies))
     untrained.network.eval()
-    outcomes = untrained._outcomes([untrained.keys.encode(one) for one in distinct]).detach()
+    outcomes = untrained._dist_outputs([untrained.keys.encode(one) for one in distinct]).detach()
     expected = (3 * outcomes[0] + outcomes[1]) / 4
     torch.testing.assert_close(untrained.network.center, expected, atol=1e-5, rtol=1e-4)
 

@@ -13,7 +13,7 @@ from core.errors import BadInput
 from evaluation.verdicts import score_gap
 from methods.next_key import NextKey, scoring, training
 from methods.next_key.batches import chunk
-from methods.next_key.memory import Load, fit_in_memory, halve_on_failure, lighter
+from methods.next_key.memory import Load, fit_in_memory, lighter, score_in_memory
 from methods.next_key.models.machine import SMALL, TRANSFORMERS, Plan
 from methods.next_key.recipes import TrainingSettings
 from methods.next_key.trees import pack_rows, packs
@@ -120,17 +120,35 @@ def test_the_bottom_of_the_ladder_is_a_sentence_and_other_faults_pass():
         fit_in_memory(broken, Load(2, 1), lambda: CPU)
 
 
-def test_a_scoring_batch_that_does_not_fit_is_halved():
-    calls = []
+def test_scoring_that_does_not_fit_takes_smaller_batches_and_gives_the_same_scores(tmp_path, monkeypatch):
+    detector, sizes = fitted("tiny-llama", tmp_path), []
+    whole = detector.score(grammar(40, seed=2))
+    original = scoring._judge_batch
 
-    def judge(batch):
-        calls.append(len(batch))
-        if len(batch) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return [item * 10 for item in batch]
+    def full(model, batch, unseen_rank):
+        sizes.append(len(batch))
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return original(model, batch, unseen_rank)
 
-    assert halve_on_failure(judge, [1, 2, 3, 4, 5]) == [10, 20, 30, 40, 50]
-    assert calls == [5, 2, 3, 1, 2]
+    monkeypatch.setattr(scoring, "SHARING_PAYS", 1e9)
+    monkeypatch.setattr(scoring, "_judge_batch", full)
+    assert score_gap(whole, detector.score(grammar(40, seed=2))) < 1e-4
+    assert max(sizes) > 3 and sizes[-1] <= 3
+
+
+def test_scoring_that_never_fits_is_a_sentence_and_other_faults_pass():
+    def never(tokens):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with pytest.raises(BadInput, match="Not even one sequence can be scored"):
+        score_in_memory(never, 64)
+
+    def broken(tokens):
+        raise RuntimeError("shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        score_in_memory(broken, 64)
 
 
 # ------------------------------------------------------------------------------------------------- shared prefixes

@@ -1,4 +1,4 @@
-"""One contract for every detector: the same tests for all of them, and for the example of methods/README.md."""
+"""One contract for every detector: the same tests for all of them, and for the example of docs/add-a-method.md."""
 
 import re
 import types
@@ -27,10 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def documented_example() -> type:
-    """The class of the code block in methods/README.md."""
-    source = re.search(r"```python\n(.*?)```", (ROOT / "methods" / "README.md").read_text(encoding="utf-8"), re.S)[1]
+    """The class of the code block in docs/add-a-method.md."""
+    source = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "add-a-method.md").read_text(encoding="utf-8"), re.S)[1]
     module = types.ModuleType("rarest_pair")
-    exec(compile(source, "methods/README.md", "exec"), module.__dict__)
+    exec(compile(source, "docs/add-a-method.md", "exec"), module.__dict__)
     return module.RarestPair
 
 

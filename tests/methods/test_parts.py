@@ -1,53 +1,15 @@
-"""What the detectors are built of: windows, judging, the training loop; and DeepLog, which is little more."""
+"""What the detectors are built of: judging and the training loop; and DeepLog, which is little more."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from core.errors import BadInput
+from core.keys import UNSEEN
 from methods.deeplog import DeepLog, Network, Settings
 from methods.parts.judging import judge, summarize
-from methods.parts.keys import UNSEEN, KeyNumbers, distinct, weigh
 from methods.parts.learning import draw, learn
-from methods.parts.windows import make_windows
-
-KEYS = KeyNumbers(["a", "b", "c"])
-SEQUENCES = st.lists(st.lists(st.sampled_from("abcx"), min_size=1, max_size=6), min_size=1, max_size=6)
-
-
-# ----------------------------------------------------------------------------------------------------------- windows
-
-
-def test_a_short_session_is_judged_from_its_first_event_to_its_end_worked_by_hand():
-    """Published code skips sessions shorter than the history, or flags every one of them."""
-    windows = make_windows(KEYS, [["b", "x"], ["c"]], history=2)
-    assert windows.histories.tolist() == [[3, 3], [3, 1], [1, 4], [3, 3], [3, 2]]  # 3 before the begin, 4 never seen
-    assert windows.targets.tolist() == [1, UNSEEN, 3, 2, 3]  # 3 the end
-    assert windows.ends.tolist() == [3, 5]
-
-
-@given(SEQUENCES)
-def test_weights_of_windows_are_the_counts_of_copies(sequences):
-    different, counts = weigh(sequences)
-    weighted = make_windows(KEYS, different, 2).weighted(counts)
-    copies = make_windows(KEYS, sequences, 2).weighted(np.ones(len(sequences), np.float32))
-    for one, other in zip(weighted, copies, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@given(SEQUENCES)
-def test_distinct_sequences_and_their_places_give_all_back(sequences):
-    different, rows = distinct(sequences)
-    assert [list(different[row]) for row in rows] == sequences
-    assert len(set(different)) == len(different)
-
-
-def test_counts_leave_out_keys_that_training_never_saw():
-    assert KEYS.counts([["a", "a", "x"], ["c"]]).tolist() == [[2, 0, 0], [0, 0, 1]]
-
 
 # ----------------------------------------------------------------------------------------------------------- judging
 

@@ -105,7 +105,8 @@ def test_scores_are_made_once(workspace):
         return fake_score(sequences)
 
     first, second = steps.score(run, "validation", counted), steps.score(run, "validation", counted)
-    assert calls == [250]
+    assert calls == [137], "each distinct sequence is scored once, and so is each split"
+    assert len(first) == 250
     assert first.equals(second)
 
 
@@ -285,20 +286,35 @@ def test_a_failed_run_stays_visible_until_it_succeeds(workspace):
 def test_every_row_of_the_tables_names_its_command(workspace):
     run, found, decision = judged_run(workspace)
     rows = steps.record(run, found, decision)
-    text = markdown.headline(rows, markdown.read_published())
+    text = markdown.everything(rows, markdown.read_published())
     assert '1. `make sweep DATA=sample MODELS=tiny-llama SEEDS="0"`' in text
     table = [line for line in text.splitlines() if line.startswith("| ") and "| rule |" not in line]
     assert len(table) == 14
     assert all(line.rstrip(" |").endswith("| 1") for line in table)
 
 
+def test_the_table_of_the_first_page_is_small_and_says_what_is_simulated(workspace):
+    run, found, decision = judged_run(workspace)
+    lines = markdown.headline(steps.record(run, found, decision), markdown.read_published()).splitlines()
+    assert len(lines) <= 12
+    assert lines[0] == "| F1 | sample (simulated) |"
+    default = found["rules"][found["default_rule"]]["f1"]
+    assert f"| **{markdown.OURS}** | **{default:.3f}** |" in lines
+
+
 def test_published_figures_are_marked_as_not_comparable_with_a_sample():
-    text = markdown.everything(
-        markdown.ledger.read(markdown.PUBLISHED.with_name("results.csv")), markdown.read_published()
-    )
-    rows = [line for line in text.splitlines() if line.startswith("| *published")]
-    assert rows
-    assert all("**not comparable**" in line and "verified: " in line for line in rows)
+    runs = ledger.read(markdown.PUBLISHED.with_name("results.csv"))
+    parts = markdown.everything(runs, markdown.read_published()).split("Published, ")
+    assert len(parts) > 4
+    assert all(part.startswith("**not comparable**") and "verified: " in part for part in parts[1:])
+
+
+def test_scores_of_copies_are_those_of_the_sequence_alone(workspace):
+    """Only distinct sequences are scored; a copy that got another one's score would be judged for it."""
+    run = trained()
+    scores, keys = steps.score(run, "test", fake_score), run.data.keys("test")
+    assert scores["length"].to_list() == [len(one) for one in keys]
+    assert scores["sequence_id"].to_list() == run.data.split("test")["sequence_id"].to_list()
 
 
 def test_an_unknown_rule_is_a_sentence(workspace):

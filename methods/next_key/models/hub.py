@@ -6,9 +6,11 @@ No family is named here: what differs between them (tied layers, module names, c
 import errno
 import re
 from pathlib import Path
+from typing import cast
 
 import torch
 from huggingface_hub.errors import GatedRepoError
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,7 +22,7 @@ from transformers import (
 )
 
 from core.errors import BadInput
-from methods.next_key.models.machine import UNSLOTH, Plan, choose_plan, current_device
+from methods.next_key.models.machine import UNSLOTH, Plan, choose_plan, current_device, move
 from methods.next_key.models.tiny import TINY_MODELS
 
 PRESETS = {
@@ -40,7 +42,7 @@ _FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError)  # what loa
 
 
 def find_checkpoint(name: str) -> str:
-    """The hub name or folder that `name` stands for; raises BadInput if it can be neither."""
+    """Return the hub name or folder that `name` stands for; raise BadInput if it can be neither."""
     if name in PRESETS:
         name = PRESETS[name]
     if Path(name).is_dir():
@@ -59,17 +61,17 @@ def find_checkpoint(name: str) -> str:
 
 
 def short_name(checkpoint: str) -> str:
-    """How a checkpoint is called in a run: of a folder its last part, so that no machine is named."""
+    """Return how a checkpoint is called in a run: of a folder its last part, so that no machine is named."""
     return Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint
 
 
 def original(checkpoint: str) -> str:
-    """The 16-bit checkpoint that a 4-bit build on the hub was made from; any other is its own."""
+    """Return the 16-bit checkpoint that a 4-bit build on the hub was made from; any other is its own."""
     return checkpoint if Path(checkpoint).is_dir() else _FOUR_BIT_SUFFIX.sub("", checkpoint)
 
 
 def plan_for(checkpoint: str) -> Plan:
-    """How this checkpoint runs on this machine, from its config alone: nothing large is downloaded yet."""
+    """Return how this checkpoint runs on this machine, from its config alone: nothing large is downloaded yet."""
     try:
         config = AutoConfig.from_pretrained(checkpoint, **_LOADING)
         with torch.device("meta"):
@@ -92,7 +94,7 @@ def _without_quantization(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def load_checkpoint(checkpoint: str, plan: Plan, context: int, revision: str | None = None) -> PreTrainedModel:
-    """The model with its own vocabulary on the plan's device; safetensors only, no code from the checkpoint."""
+    """Return the model with its own vocabulary on the plan's device; safetensors only, no code from the checkpoint."""
     try:
         if plan.path == UNSLOTH:
             return through_unsloth(checkpoint, plan, context)
@@ -102,11 +104,11 @@ def load_checkpoint(checkpoint: str, plan: Plan, context: int, revision: str | N
         )
     except _FAULTS as error:
         raise loading_fault(error, checkpoint) from error
-    return model if plan.four_bit else model.to(plan.device)
+    return model if plan.four_bit else move(model, plan.device)
 
 
 def _four_bits(plan: Plan) -> BitsAndBytesConfig:
-    """NF4 with double quantization (Dettmers et al. 2023, QLoRA)."""
+    """Return the settings for NF4 with double quantization (Dettmers et al. 2023, QLoRA)."""
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -116,7 +118,7 @@ def _four_bits(plan: Plan) -> BitsAndBytesConfig:
 
 
 def through_unsloth(checkpoint: str, plan: Plan, context: int, **options) -> PreTrainedModel:
-    """A checkpoint or a saved adapter by Unsloth, which adds its own `options`."""
+    """Return a checkpoint or a saved adapter by Unsloth, which adds its own `options`."""
     from unsloth import FastLanguageModel  # imported already, and first, by machine.py
 
     model, _ = FastLanguageModel.from_pretrained(
@@ -133,7 +135,7 @@ def through_unsloth(checkpoint: str, plan: Plan, context: int, **options) -> Pre
 
 
 def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
-    """The checkpoint's own tokenizer, which splits templates into words it knows."""
+    """Return the checkpoint's own tokenizer, which splits templates into words it knows."""
     try:
         return AutoTokenizer.from_pretrained(checkpoint, **_LOADING)
     except _FAULTS as error:
@@ -144,13 +146,13 @@ def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
 
 
 def load_whole(folder: Path) -> PreTrainedModel:
-    """A model saved whole (a tiny or a merged one), from safetensors in this folder and from nowhere else."""
+    """Return a model saved whole (a tiny or a merged one), from safetensors in this folder and from nowhere else."""
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, **_LOADING)
-    return model.to(current_device())
+    return move(model, current_device())
 
 
 def loading_fault(error: Exception, checkpoint: str) -> BadInput:
-    """The sentence for what went wrong while `checkpoint` was fetched or read."""
+    """Return the sentence for what went wrong while `checkpoint` was fetched or read."""
     text, causes = str(error), []
     cause: BaseException | None = error
     while cause is not None:
@@ -177,8 +179,9 @@ def loading_fault(error: Exception, checkpoint: str) -> BadInput:
 
 
 def count_parameters(model: PreTrainedModel) -> dict[str, int]:
-    """Parameters in all, trained, and of the embedding and output rows; tied rows count once."""
-    embedding, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    """Return parameters in all, trained, and of the embedding and output rows; tied rows count once."""
+    embedding = cast("Tensor", model.get_input_embeddings().weight)
+    output = cast("Tensor", model.get_output_embeddings().weight)
     tied = embedding is output
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

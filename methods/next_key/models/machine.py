@@ -8,9 +8,13 @@ import importlib.util
 import os
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 import psutil
 import torch
+from torch import nn
+
+Model = TypeVar("Model", bound=nn.Module)
 
 GIB = 2**30
 UNSLOTH, TRANSFORMERS, SMALL = "Unsloth", "Transformers + PEFT", "Transformers, the whole model trained"
@@ -42,16 +46,16 @@ class Plan:
         return 0.3 if self.is_mixed else 1e-4
 
     def arithmetic(self) -> AbstractContextManager:
-        """For forward passes outside the trainer, which has an autocast of its own."""
+        """Return the context for forward passes outside the trainer, which has an autocast of its own."""
         kind = self.device.partition(":")[0]
         return torch.autocast(kind, self.torch_dtype, enabled=self.is_mixed)
 
     def in_four_bits(self, why: str) -> "Plan":
-        """The same plan with the frozen weights in 4 bits."""
+        """Return the same plan with the frozen weights in 4 bits."""
         return replace(self, four_bit=True, why=f"{self.why}; 4 bits because {why}")
 
     def describe(self) -> dict[str, str | bool]:
-        """The fields, for environment.json."""
+        """Return the fields, for environment.json."""
         return asdict(self)
 
 
@@ -78,36 +82,41 @@ WHY_NOT_UNSLOTH = import_unsloth()
 
 
 def current_device() -> str:
-    """`cuda:N` (N by the launcher, else 0), `mps` or `cpu`."""
+    """Return `cuda:N` (N by the launcher, else 0), `mps` or `cpu`."""
     if torch.cuda.is_available():
         return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def free_memory(device: str) -> int:
-    """Bytes that can still be taken on `device`."""
+    """Return bytes that can still be taken on `device`."""
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available
 
 
+def move(model: Model, device: str) -> Model:
+    """Return `model` on `device`; transformers' own `to` hides its types."""
+    return model.to(device)
+
+
 def small_plan() -> Plan:
-    """For the models made from a config: fp32, so that their scores stay comparable between machines."""
+    """Return the plan of the models made from a config: fp32, so that their scores stay comparable between machines."""
     return Plan(SMALL, current_device(), "float32", False, "a model of this size gains nothing from 16 bits")
 
 
 def whole_plan() -> Plan:
-    """For a pretrained model that was saved without an adapter, as a merged one is."""
+    """Return the plan of a pretrained model that was saved without an adapter, as a merged one is."""
     return Plan(TRANSFORMERS, current_device(), "float32", False, "saved whole, in fp32")
 
 
 def merging_plan() -> Plan:
-    """For adding an adapter into its checkpoint for good: in fp32, where the most memory is."""
+    """Return the plan for adding an adapter into its checkpoint for good: in fp32, where the most memory is."""
     return Plan(TRANSFORMERS, "cpu", "float32", False, "merged weights are rounded once, when they are used")
 
 
 def choose_plan(parameters: int, already_four_bit: bool) -> Plan:
-    """How a pretrained model of `parameters` weights runs here; `already_four_bit` if its files hold 4-bit weights."""
+    """Return how a pretrained model of `parameters` weights runs here; `already_four_bit` if its files are."""
     device = current_device()
     dtype, reasons = _precision(device)
     four_bit = already_four_bit
@@ -131,7 +140,7 @@ def _precision(device: str) -> tuple[str, list[str]]:
 
 
 def _needs_four_bit(bytes_in_16_bit: int, free: int) -> tuple[bool, str]:
-    """4-bit if the 16-bit weights would take over 40 % of the free memory: the rest is for activations."""
+    """Return whether the 16-bit weights would take over 40 % of the free memory, and why; activations need the rest."""
     sizes = f"the weights take {bytes_in_16_bit / GIB:.1f} GiB in 16 bits, {free / GIB:.1f} GiB are free"
     if bytes_in_16_bit <= 0.4 * free:
         return False, sizes

@@ -40,7 +40,7 @@ TINY_MODELS = tuple(_FAMILIES)
 
 
 def build_tiny(name: str, tokens: int, context: int) -> PreTrainedModel:
-    """A randomly initialized model of a family for `tokens` token ids and at most `context` positions."""
+    """Return a randomly initialized model of a family for `tokens` token ids and at most `context` positions."""
     model_class, config_class, size = _FAMILIES[name]
     config = config_class(
         vocab_size=tokens,
