@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from core.errors import EXIT_CODE, BadInput
+from core.errors import EXIT_CODE, INTERRUPTED, BadInput
 from parsing.datasets import OWN_MASKS, PROTOCOLS, Spec
 from parsing.lines.blocks import read_here, read_log
 from parsing.lines.download import fetch
@@ -51,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BadInput as error:
         print(f"parse_logs.py: {error}", file=sys.stderr)
         return EXIT_CODE
+    except KeyboardInterrupt:
+        print("\nparse_logs.py: stopped; nothing was changed, the same command does it all.", file=sys.stderr)
+        return INTERRUPTED
     print_summary(manifest, job.options.out, time.perf_counter() - started)
     return 0
 
@@ -79,7 +82,7 @@ def make_folder(folder: Path, job: Job) -> dict:
 
 
 def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict, dict]:
-    """Return read, group, mine and write a raw log; return its described sources, the split protocol and the counts."""
+    """Read, group, mine and write a raw log; return its described sources, the split protocol and the counts."""
     log, labels = find_files(folder, spec, job.options)
     rejected = CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
     blocks = read_with_ray(spec, log) if job.options.engine == "ray" else read_here(spec, log, job.lines)

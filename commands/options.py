@@ -5,10 +5,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from core.errors import EXIT_CODE, BadInput
+from core.errors import EXIT_CODE, INTERRUPTED, BadInput
 
 ALPHA = 0.01  # the false-alarm rate of get_k.ipynb and compare.ipynb, for runs without a notebook
-INTERRUPTED = 130  # what a shell says of a program that was stopped by Ctrl-C
 SHARED: dict[str, dict] = {
     "--data": {"default": "sample", "help": "folder of data/ (default: sample, simulated)"},
     "--model": {"default": "tiny-llama", "help": "MODEL of the notebooks (default: tiny-llama)"},

@@ -1,6 +1,7 @@
 """The one exception that a person may meet: it carries a sentence, never a traceback."""
 
 EXIT_CODE = 2
+INTERRUPTED = 130  # what a shell says of a program that was stopped by Ctrl-C
 
 
 class BadInput(Exception):

@@ -29,7 +29,7 @@ from torch.nn.functional import cross_entropy
 from core.keys import UNSEEN, Sequences, distinct, weigh
 from core.progress import progress
 from methods.parts.batches import batches_by_length
-from methods.parts.judging import judge, summarize
+from methods.parts.judging import judge_events, summarize
 from methods.parts.learning import DEVICE, draw
 from methods.parts.networks import NetworkDetector
 
@@ -231,7 +231,7 @@ class LogBERT(NetworkDetector):
                 targets = np.concatenate([part[mask] for part, mask in zip(some, masks, strict=True)])
                 log_probabilities = torch.log_softmax(self.network.output(hidden[rows, places + 1]).cpu(), dim=-1)
                 at = begins[np.array(batch)[rows.numpy()]] + places.numpy()
-                values = judge(log_probabilities, torch.from_numpy(targets), len(self.keys) + 1)
+                values = judge_events(log_probabilities, torch.from_numpy(targets), len(self.keys) + 1)
                 for whole, part in zip(flat, values, strict=True):
                     whole[at] = part.numpy()
         return flat, distances

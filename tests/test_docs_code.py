@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 import parse_logs
 
@@ -51,6 +52,7 @@ def test_models_md_prepares_a_model():
     assert names["parameters"]["trained"] > 100_000
 
 
+@pytest.mark.slow
 def test_add_a_rule_md_adds_a_rule_with_one_object(tmp_path, sample):
     """Nothing but the object and the tuple: tables, figures and the ledger must not know the rules by heart."""
     for room in ("core", "evaluation", "runs", "methods", "results/published.csv", "utils.py"):

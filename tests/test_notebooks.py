@@ -67,6 +67,7 @@ def test_the_setup_cell_is_the_same_everywhere():
     assert len({code_cells(name)[0].source.partition("\n\n")[0] for name in ALL}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="there is no repository to fetch from")
 def test_the_first_cell_fetches_the_repository_on_a_hosted_runtime_and_only_there(tmp_path, monkeypatch):
     """Opened from the hub there is a notebook and nothing else: no utils.py, no requirements file."""
@@ -143,6 +144,7 @@ def job(tmp_path_factory, small_log):
     return run_job(folder, "--spec", "hdfs", "--log", str(log), "--labels", str(labels)), folder
 
 
+@pytest.mark.slow
 def test_the_whole_job_ends_with_the_table_and_the_run_folder(job):
     done, _ = job
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -152,6 +154,7 @@ def test_the_whole_job_ends_with_the_table_and_the_run_folder(job):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_run_folder_holds_contract_2(job):
     run = job[1] / "results" / "small" / "next_key-tiny-llama-s0"
     files = {path.relative_to(run).as_posix() for path in run.rglob("*")}
@@ -165,6 +168,7 @@ def test_the_run_folder_holds_contract_2(job):
     assert len(pl.read_csv(job[1] / "results" / "runs.csv")) == 14
 
 
+@pytest.mark.slow
 def test_methods_are_compared_on_the_same_data(job):
     command = [sys.executable, "-m", "commands.compare", "--data", "small", "--seeds", "0", "1", "--methods"]
     environment = os.environ | {
@@ -182,6 +186,7 @@ def test_methods_are_compared_on_the_same_data(job):
     assert {"critical_difference_plain_rule.png", "critical_difference_confirmed_by_counts.png"} <= made
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing_again(job):
     run = job[1] / "results" / "small" / "next_key-tiny-llama-s0"
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
@@ -191,6 +196,7 @@ def test_a_second_call_does_nothing_again(job):
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_only_the_missing_step_is_done_and_gives_the_same_figures(job):
     path = job[1] / "results" / "small" / "next_key-tiny-llama-s0" / "metrics.json"
     before = json.loads(path.read_text())
@@ -201,6 +207,7 @@ def test_only_the_missing_step_is_done_and_gives_the_same_figures(job):
     assert (after["rules"], after["ranking"], after["data"]) == (before["rules"], before["ranking"], before["data"])
 
 
+@pytest.mark.slow
 def test_bad_input_inside_a_notebook_is_one_sentence_with_exit_code_2(job):
     run = job[1] / "results" / "small" / "next_key-tiny-llama-s0"
     decision, metrics = run / "decision.json", run / "metrics.json"
@@ -215,6 +222,7 @@ def test_bad_input_inside_a_notebook_is_one_sentence_with_exit_code_2(job):
     assert "decision.json was calibrated on data with hash 0000000000000000" in done.stderr
 
 
+@pytest.mark.slow
 def test_results_of_another_version_of_the_data_are_refused(job):
     path = job[1] / "data" / "small" / "manifest.json"
     kept = path.read_text()

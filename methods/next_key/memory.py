@@ -119,8 +119,10 @@ def score_in_memory(score: Callable[[int], Found], tokens: int) -> Found:
 
     It begins anew each time, so it should score its largest batch first.
     """
-    try:
-        return find_executable_batch_size(score, starting_batch_size=tokens)()
+    if (found := _try(score, tokens)) is not None:
+        return found
+    try:  # only now, as it collects garbage before each try, a third of a second
+        return find_executable_batch_size(score, starting_batch_size=tokens // 2)()
     except RuntimeError as error:
         if "No executable batch size found" not in str(error):
             raise

@@ -32,10 +32,10 @@ def choice_log_probabilities(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits[..., FIRST_CHOICE:].float(), dim=-1)
 
 
-def judge(log_probabilities: Tensor, targets: Tensor, unseen_rank: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Judge token ids as `judging.judge`: `log_probabilities` is (targets, V + 1), the choices from the end on."""
+def judge_tokens(log_probabilities: Tensor, targets: Tensor, unseen_rank: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Judge token ids as `judging.judge_events`; `log_probabilities` is (targets, V + 1), the end being column 0."""
     columns = torch.where(targets == UNSEEN, -1, targets - FIRST_CHOICE)
-    return judging.judge(log_probabilities, columns, unseen_rank)
+    return judging.judge_events(log_probabilities, columns, unseen_rank)
 
 
 def forward(model: PreTrainedModel, tensors: dict[str, Tensor]) -> Tensor:
@@ -102,7 +102,7 @@ def _judge_batch(model: PreTrainedModel, batch: Sequence[Chunk], unseen_rank: in
     counted = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]  # (chunks, longest - 1): no padding
     targets = tensors["input_ids"][:, 1:][counted].to(logits.device)  # (targets,), chunk after chunk
     log_probabilities = choice_log_probabilities(logits[counted.to(logits.device)])  # (targets, V + 1)
-    values = _stack(judge(log_probabilities, targets, unseen_rank))
+    values = _stack(judge_tokens(log_probabilities, targets, unseen_rank))
     return list(zip(batch, np.split(values, np.cumsum(lengths)[:-1], axis=1), strict=True))
 
 
@@ -112,7 +112,7 @@ def _judge_packs(model: PreTrainedModel, batch: Sequence[Pack], unseen_rank: int
     for row, pack in zip(logits, batch, strict=True):
         log_probabilities = choice_log_probabilities(row[: len(pack.inner)])  # (inner nodes, V + 1)
         places, targets = (torch.from_numpy(one).to(row.device) for one in (pack.places, pack.targets))
-        values = _stack(judge(log_probabilities[places], targets, unseen_rank))  # (3, predictions)
+        values = _stack(judge_tokens(log_probabilities[places], targets, unseen_rank))  # (3, predictions)
         prediction = np.zeros(len(pack.tokens), int)  # of each node, which prediction it is; of roots none
         prediction[pack.predicted] = np.arange(len(pack.predicted))
         found += [(item, values[:, prediction[path[1:]]]) for item, path in zip(pack.chunks, pack.paths, strict=True)]

@@ -18,7 +18,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
-from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback
+from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainerControl
 from trl import SFTConfig, SFTTrainer
 
 from core.errors import BadInput
@@ -106,6 +106,8 @@ class WeightedTrainer(SFTTrainer):
     The loss of a step is divided by the mean weighted size of a step, not by its own, so that the gradients of an
     epoch add up to that of all the copies, however the step is cut up into parts and spread over processes.
     """
+
+    control: TrainerControl
 
     def __init__(self, *args, mean_step_keys: float, validation_loss, started: float, tokens: int, **kwargs) -> None:
         super().__init__(*args, **kwargs)

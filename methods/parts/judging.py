@@ -21,7 +21,7 @@ SCORE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 NGRAMS_AT_ONCE = 4_096
 
 
-def judge(log_probabilities: Tensor, targets: Tensor, unseen_rank: int) -> tuple[Tensor, Tensor, Tensor]:
+def judge_events(log_probabilities: Tensor, targets: Tensor, unseen_rank: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return rank (1 = likeliest), tail probability and log-probability of each target; all of shape (targets,).
 
     `log_probabilities` is (targets, choices), `targets` holds columns of it, negative for an unseen key. Ties count
@@ -85,5 +85,5 @@ def judge_ngrams(counted: NGram, sequences: Sequences) -> pl.DataFrame:
 def _judge_some(counted: NGram, ngrams: np.ndarray) -> tuple[np.ndarray, ...]:
     contexts, of_ngram = np.unique(ngrams[:, :-1], axis=0, return_inverse=True)
     log_probabilities = torch.from_numpy(np.log(counted.probabilities(contexts))[of_ngram.reshape(-1)])
-    judged = judge(log_probabilities, torch.from_numpy(ngrams[:, -1]), len(counted.keys) + 2)
+    judged = judge_events(log_probabilities, torch.from_numpy(ngrams[:, -1]), len(counted.keys) + 2)
     return tuple(part.numpy() for part in judged)

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from core.keys import Sequences, distinct, make_windows, weigh
 from core.progress import progress
-from methods.parts.judging import judge, summarize
+from methods.parts.judging import judge_events, summarize
 from methods.parts.learning import DEVICE, draw
 from methods.parts.networks import NetworkDetector
 
@@ -67,5 +67,5 @@ class WindowDetector(NetworkDetector):
         logits = torch.cat([self.network(part.to(DEVICE)).cpu() for part in shown])  # (distinct windows, V + 1)
         log_probabilities = torch.log_softmax(logits, dim=-1)[torch.from_numpy(of_event)]  # (events, V + 1)
         unseen_rank = len(self.keys) + 2
-        ranks, tails, logs = judge(log_probabilities, torch.from_numpy(windows.targets), unseen_rank)
+        ranks, tails, logs = judge_events(log_probabilities, torch.from_numpy(windows.targets), unseen_rank)
         return summarize(ranks.numpy(), tails.numpy(), logs.numpy(), windows.ends, unseen_rank)[rows]

@@ -117,7 +117,7 @@ def key_choices(logits: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
 def top_k_rewards(log_probabilities: Tensor, columns: Tensor, top: int) -> Tensor:
     """Return 1 where the true choice is among the `top` likeliest of (rows, places, V + 1), else -1.
 
-    A key never seen (`columns` negative) is always a miss. Ties count against the model, as in `judging.judge`.
+    A key never seen (`columns` negative) is always a miss. Ties count against the model, as in `judging.judge_events`.
     """
     true = log_probabilities.gather(-1, columns.clamp(min=0)[..., None])
     ranks = (log_probabilities >= true).sum(-1)

@@ -48,6 +48,7 @@ def compared(workspace):
     return compare.run_missing({"deeplog/lstm": QUICK, "fails/always": Fails}, "sample", [0], 0.01, 0.03)
 
 
+@pytest.mark.slow
 def test_a_failed_run_stays_visible_and_does_not_stop_the_others(compared, workspace):
     assert compared["status"].to_list() == ["done", "failed: ValueError: it cannot"]
     failed = ledger.failures(ledger.read(LEDGER)).row(0, named=True)
@@ -78,6 +79,7 @@ def test_a_method_that_fails_with_one_seed_leaves_nothing_to_compare(workspace, 
         compare.run_missing({"deeplog/lstm": QUICK}, "sample", [0, 1], 0.01, None)
 
 
+@pytest.mark.slow
 def test_finished_runs_are_passed_over_until_another_rate_is_asked_for(compared, capsys):
     path = run_folder("sample", "lstm", 0, "deeplog") / "training.csv"
     before = path.stat().st_mtime_ns
@@ -88,6 +90,7 @@ def test_finished_runs_are_passed_over_until_another_rate_is_asked_for(compared,
     assert set(ledger.read(LEDGER)["alpha"].drop_nulls()) == {0.05}
 
 
+@pytest.mark.slow
 def test_every_rule_of_a_run_is_in_the_ledger_with_its_size_and_at_both_prevalences(compared):
     rows = ledger.read(LEDGER).filter(pl.col("method") == "deeplog")
     assert set(rows["rule"]) == {*rules.RANK_RULES, rules.PAPER_RULE}
@@ -96,6 +99,7 @@ def test_every_rule_of_a_run_is_in_the_ledger_with_its_size_and_at_both_prevalen
     assert rows["best_f1"].null_count() == 0
 
 
+@pytest.mark.slow
 def test_the_language_model_gets_the_figures_of_its_notebooks(workspace):
     """Compared through another door it must not be another result."""
     settings = TrainingSettings(max_epochs=2)
@@ -109,6 +113,7 @@ def test_the_language_model_gets_the_figures_of_its_notebooks(workspace):
     )
 
 
+@pytest.mark.slow
 def test_a_name_that_is_not_there_or_not_its_own_is_a_sentence(workspace):
     with pytest.raises(BadInput, match="no method 'deeplog'; choose among deeplog/lstm"):
         compare.choose({"deeplog/lstm": DeepLog}, ["deeplog"])

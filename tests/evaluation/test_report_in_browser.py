@@ -25,6 +25,7 @@ def browse(page: Path, *options: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
 @pytest.mark.parametrize("width", [1200, 400])
 def test_the_report_opens_without_an_error_in_the_console(tmp_path, width):

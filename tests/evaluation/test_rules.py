@@ -90,6 +90,7 @@ def test_k_is_the_smallest_that_keeps_alpha(ranks, alpha):
         assert k == 31
 
 
+@pytest.mark.slow
 def test_the_promised_false_alarm_rate_holds_on_average():
     """Split conformal validity by simulation: 1,000 draws of 99 validation and 200 test normals at alpha = 5 %."""
     chance, rates = np.random.default_rng(0), []

@@ -23,6 +23,8 @@ from methods.parts.reinforce import Episodes, Policy, Rollout
 from tests.methods.checkpoints import TEMPLATES, save_checkpoint
 from tests.methods.test_next_key import grammar
 
+pytestmark = pytest.mark.slow  # each of them trains a model
+
 SHORT = TrainingSettings(context=24, batch_size=8, max_epochs=2, learning_rate=5e-3)
 SMALL = Settings(pretraining=SHORT, episodes=2, batch_size=6, learning_rate=1e-3)
 LORA = TrainingSettings(context=24, batch_size=8, max_epochs=2, learning_rate=1e-2, lora_rank=4, lora_alpha=8)

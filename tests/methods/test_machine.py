@@ -135,6 +135,7 @@ def test_the_unsloth_path_trains_and_scores_through_its_own_calls(tmp_path, monk
     assert detector.score(grammar(5))["rank"].min() >= 1
 
 
+@pytest.mark.slow
 def test_sixteen_bits_train_save_and_load(tmp_path, monkeypatch):
     """The mixed path of a GPU, on the CPU: frozen weights in bf16, what is trained in fp32, under autocast."""
     folder = save_checkpoint(tmp_path / "model", "llama", False)

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU = Plan(SMALL, "cpu", "float32", False, "a test")
 
 
+@pytest.mark.slow
 def test_a_step_in_parts_trains_the_same_model(tmp_path, monkeypatch):
     """Accumulation that averages over parts of unequal weight is a classic: each part must count by its keys."""
     whole = fitted("tiny-llama", tmp_path / "whole")
@@ -31,6 +32,7 @@ def test_a_step_in_parts_trains_the_same_model(tmp_path, monkeypatch):
     assert score_gap(whole.score(grammar(20)), parts.score(grammar(20))) < 1e-4
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_score_as_one(tmp_path, sample):
     """Under torchrun every process takes a share of each step and of the sequences to score."""
     settings = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
@@ -89,6 +91,7 @@ def test_every_part_divides_the_batch_evenly():
     assert parts[-3:] == [6, 3, 1]
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_tried_in_smaller_parts_and_ends_at_the_same_model(tmp_path, monkeypatch, capsys):
     whole = fitted("tiny-llama", tmp_path / "whole")
     original = training.WeightedTrainer.training_step
@@ -120,6 +123,7 @@ def test_the_bottom_of_the_ladder_is_a_sentence_and_other_faults_pass():
         fit_in_memory(broken, Load(2, 1), lambda: CPU)
 
 
+@pytest.mark.slow
 def test_scoring_that_does_not_fit_takes_smaller_batches_and_gives_the_same_scores(tmp_path, monkeypatch):
     detector, sizes = fitted("tiny-llama", tmp_path), []
     whole = detector.score(grammar(40, seed=2))
@@ -133,6 +137,7 @@ def test_scoring_that_does_not_fit_takes_smaller_batches_and_gives_the_same_scor
 
     monkeypatch.setattr(scoring, "SHARING_PAYS", 1e9)
     monkeypatch.setattr(scoring, "_judge_batch", full)
+    monkeypatch.setattr(scoring, "scoring_tokens", lambda model: 64)
     assert score_gap(whole, detector.score(grammar(40, seed=2))) < 1e-4
     assert max(sizes) > 3 and sizes[-1] <= 3
 
@@ -142,13 +147,13 @@ def test_scoring_that_never_fits_is_a_sentence_and_other_faults_pass():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     with pytest.raises(BadInput, match="Not even one sequence can be scored"):
-        score_in_memory(never, 64)
+        score_in_memory(never, 4)
 
     def broken(tokens):
         raise RuntimeError("shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        score_in_memory(broken, 64)
+        score_in_memory(broken, 4)
 
 
 # ------------------------------------------------------------------------------------------------- shared prefixes
@@ -167,6 +172,7 @@ def test_a_pack_by_hand():
     assert rows["attention_mask"][0, 0].int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny-llama", "tiny-gemma3", "tiny-qwen2", "tiny-qwen3", "tiny-gpt2"])
 def test_shared_prefixes_and_plain_batches_give_the_same_scores(name, tmp_path, monkeypatch):
     detector = fitted(name, tmp_path)
@@ -199,6 +205,7 @@ def test_trees_and_padded_batches_give_the_same_gradient(monkeypatch):
     assert torch.allclose(*gradients, atol=2e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_model_that_ignores_the_tree_is_scored_in_plain_batches(tmp_path, monkeypatch):
     """Recurrent layers, short windows and Unsloth's attention do not follow such a mask."""
     settings = TrainingSettings(context=64, batch_size=8, max_epochs=1)
@@ -214,6 +221,7 @@ def test_a_model_that_ignores_the_tree_is_scored_in_plain_batches(tmp_path, monk
     assert score_gap(plain, detector.score(grammar(60, seed=2))) < 1e-4
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_size_of_packs_and_batches(tmp_path, monkeypatch):
     detector = fitted("tiny-llama", tmp_path, SHORT)
     sequences = grammar(60, seed=2)

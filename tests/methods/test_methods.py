@@ -23,6 +23,8 @@ from methods.loggpt import PRETRAINING, LogGPT
 from methods.loggpt import Settings as GPTSettings
 from methods.next_key import NextKey
 
+pytestmark = pytest.mark.slow  # each of them trains a model
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

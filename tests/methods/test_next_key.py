@@ -19,7 +19,7 @@ from methods.next_key import NextKey, training
 from methods.next_key.batches import IGNORED, chunk, pad
 from methods.next_key.models.tiny import TINY_MODELS, build_tiny
 from methods.next_key.recipes import TrainingSettings
-from methods.next_key.scoring import judge
+from methods.next_key.scoring import judge_tokens
 from methods.next_key.training import collate, weighted_loss, weighted_rows
 from methods.next_key.vocabulary import BEGIN, END, FIRST_CHOICE, PAD, UNSEEN, Vocabulary
 from methods.parts.batches import batches_by_length
@@ -47,6 +47,7 @@ def fitted(name: str, tmp_path: Path, settings: TrainingSettings = SHORT, seed: 
 # ------------------------------------------------------------------------------------------------------ vocabulary
 
 
+@pytest.mark.slow
 def test_ids_do_not_depend_on_the_hash_seed():
     """The released code iterates a set, so that a saved model meets other ids in the next process."""
     code = (
@@ -124,17 +125,18 @@ def test_padding_and_overlap_never_count_as_targets():
 def test_rank_and_tail_probability_by_hand():
     """Choices: end and keys 4 to 6 with probabilities .5, .2, .2, .1; a tie counts against the model."""
     log_probabilities = torch.tensor([[0.5, 0.2, 0.2, 0.1]]).log().repeat(4, 1)
-    ranks, tails, logs = judge(log_probabilities, torch.tensor([END, 4, 6, UNSEEN]), unseen_rank=5)
+    ranks, tails, logs = judge_tokens(log_probabilities, torch.tensor([END, 4, 6, UNSEEN]), unseen_rank=5)
     assert ranks.tolist() == [1, 3, 4, 5]
     assert tails.tolist() == pytest.approx([1.0, 0.5, 0.1, 0.0])
     assert logs.exp().tolist() == pytest.approx([0.5, 0.2, 0.1, 0.0])
 
 
 def test_a_flat_distribution_never_looks_sure():
-    ranks, tails, _ = judge(torch.full((1, 8), 1 / 8).log(), torch.tensor([5]), unseen_rank=9)
+    ranks, tails, _ = judge_tokens(torch.full((1, 8), 1 / 8).log(), torch.tensor([5]), unseen_rank=9)
     assert (ranks.item(), tails.item()) == (8, pytest.approx(1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY_MODELS)
 def test_scores_are_equal_alone_batched_and_after_loading(name, tmp_path):
     detector = fitted(name, tmp_path)
@@ -216,6 +218,7 @@ def test_validation_loss_is_the_mean_over_every_copy(tmp_path):
     assert detector.loss(sequences) == pytest.approx(-values[np.isfinite(values)].mean(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_scores_and_another_seed_others(tmp_path):
     first, again, other = (fitted("tiny-llama", tmp_path / str(n), seed=s) for n, s in enumerate((0, 0, 1)))
     sequences = grammar(10, seed=3)
@@ -227,6 +230,7 @@ class _Killed(BaseException):
     """As a kernel restart: nothing in the trainer catches it."""
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_resumes_to_the_same_model(tmp_path, monkeypatch):
     settings = TrainingSettings(context=24, batch_size=8, max_epochs=4, learning_rate=5e-3)
     whole = fitted("tiny-llama", tmp_path / "whole", settings)
@@ -252,6 +256,7 @@ def test_an_interrupted_training_resumes_to_the_same_model(tmp_path, monkeypatch
     assert curve["seconds"].is_sorted()
 
 
+@pytest.mark.slow
 def test_a_resumed_training_keeps_its_patience(tmp_path, monkeypatch):
     """The trainer forgets how long the loss has not fallen, unless it is told to restore its callbacks."""
     settings = TrainingSettings(context=24, batch_size=4, max_epochs=30, patience=2, learning_rate=2e-2)
@@ -282,6 +287,7 @@ def test_the_epoch_of_lowest_validation_loss_is_kept(tmp_path):
     assert detector.loss(grammar(40, seed=1)) == pytest.approx(curve["validation_loss"][1:].min(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_a_small_grammar(tmp_path):
     """The floor: what breaks the grammar must be less likely than what keeps it."""
     detector = fitted("tiny-llama", tmp_path, TrainingSettings(context=24, batch_size=8, max_epochs=8))
@@ -303,6 +309,7 @@ def test_an_untrained_model_knows_as_little_as_ln_of_its_choices(tmp_path):
     assert detector.loss(grammar(20)) == pytest.approx(np.log(len(detector.vocabulary) + 1), rel=0.1)
 
 
+@pytest.mark.slow
 def test_tiny_models_have_300_to_500_thousand_parameters():
     for name in TINY_MODELS:
         assert 280_000 < NextKey(name).prepare([[f"E{number}" for number in range(20)]])["parameters"] < 480_000

@@ -8,7 +8,7 @@ from torch import nn
 from core.errors import BadInput
 from core.keys import UNSEEN
 from methods.deeplog import DeepLog, Network, Settings
-from methods.parts.judging import judge, summarize
+from methods.parts.judging import judge_events, summarize
 from methods.parts.learning import draw, learn
 
 # ----------------------------------------------------------------------------------------------------------- judging
@@ -16,7 +16,7 @@ from methods.parts.learning import draw, learn
 
 def test_ranks_and_tails_worked_by_hand_with_ties_against_the_model():
     log_probabilities = torch.tensor([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]).log()
-    ranks, tails, logs = judge(log_probabilities, torch.tensor([0, 2, UNSEEN]), unseen_rank=4)
+    ranks, tails, logs = judge_events(log_probabilities, torch.tensor([0, 2, UNSEEN]), unseen_rank=4)
     assert ranks.tolist() == [1, 3, 4]
     assert tails.tolist() == [1.0, 0.5, 0.0]
     assert logs.tolist() == [pytest.approx(np.log(0.5)), pytest.approx(np.log(0.25)), -np.inf]

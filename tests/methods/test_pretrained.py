@@ -18,6 +18,8 @@ from methods.next_key.recipes import RECIPES, TrainingSettings
 from tests.methods.checkpoints import FAMILIES, TEMPLATES, save_checkpoint, tokenizer
 from tests.methods.test_next_key import _Killed, grammar
 
+pytestmark = pytest.mark.slow  # each of them trains a model
+
 LORA = TrainingSettings(
     context=48, batch_size=8, max_epochs=3, learning_rate=1e-2, heaviest=4, lora_rank=4, lora_alpha=8
 )

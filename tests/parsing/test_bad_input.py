@@ -34,6 +34,18 @@ def refused(files, capsys, *, log=None, labels=None) -> str:
     return printed
 
 
+def test_ctrl_c_ends_in_one_sentence_and_leaves_the_old_folder(files, capsys, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parse_logs, "read_log", stopped)
+    before = {path.name: path.read_bytes() for path in files[2].iterdir()}
+    wanted = ["hdfs", "--log", str(files[0]), "--labels", str(files[1]), "--out", str(files[2])]
+    assert parse_logs.main(wanted) == 130
+    assert "the same command does it all" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in files[2].iterdir()} == before
+
+
 def test_missing_log(files, capsys, tmp_path):
     assert "nowhere.log does not exist" in refused(files, capsys, log=tmp_path / "nowhere.log")
 

@@ -289,6 +289,7 @@ def test_the_time_of_common_headers_is_guessed(format, line, recipe):
         ([], None),
     ],
 )
+@pytest.mark.slow
 def test_a_format_is_proposed_for_common_logs(lines, format):
     assert propose_format(lines) == format
 

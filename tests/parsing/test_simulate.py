@@ -153,6 +153,7 @@ def test_each_kind_occurs_about_equally_often_and_every_anomaly_has_one(log):
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_anomalous_sequence_is_a_normal_one(seed):
     log = simulate(seed)
