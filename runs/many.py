@@ -5,6 +5,7 @@ one begins.
 """
 
 import contextlib
+import io
 import multiprocessing
 import os
 import sys
@@ -58,10 +59,11 @@ class Wanted:
 def run_all(wanted: list[Wanted]) -> pl.DataFrame:
     """Do what the ledger lacks; return one row a run: `method, data, seed, status, seconds` (of this call)."""
     workers, threads = _workers()
+    terminal = sys.stderr if sys.stderr.isatty() else io.StringIO()  # disabled, the bar would not count
     with (
         _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"),
         ThreadPoolExecutor(workers) as pool,
-        tqdm(total=len(wanted), desc="runs", disable=not sys.stderr.isatty(), leave=False) as bar,
+        tqdm(total=len(wanted), desc="runs", file=terminal, leave=False) as bar,
     ):
         futures = [pool.submit(_run, run, bar) for run in wanted]
         try:

@@ -16,7 +16,7 @@ from evaluation.report.alarms import SCHEMA, read_choices
 from evaluation.report.reasons import as_tail, in_words, place
 from evaluation.rules import RULE_TITLES
 from evaluation.show import tables
-from evaluation.show.formats import readable
+from evaluation.show.formats import head, readable
 from evaluation.verdicts import today
 
 SHOWN_ALARMS = 50
@@ -226,12 +226,9 @@ def _place(config: dict) -> str:
 
 # --------------------------------------------------------------------------------------------------------- tables
 
-_HEADS = {"f1": "F1", "f1_low": "F1 low", "f1_high": "F1 high", "mcc": "MCC", "auroc": "AUROC"}
-_HEADS |= {"false_alarm_rate": "false alarms", "validation_false_alarm_rate": "false alarms on validation"}
-
 
 def _table(frame: pl.DataFrame) -> dict:
     """Return a frame as the page shows it: heads, each with whether its column holds numbers, and cells as text."""
-    heads = [(_HEADS.get(name, name.replace("_", " ")), frame[name].dtype.is_numeric()) for name in frame.columns]
+    heads = [(head(name), frame[name].dtype.is_numeric()) for name in frame.columns]
     rows = [[readable(name, value) for name, value in row.items()] for row in frame.iter_rows(named=True)]
     return {"heads": heads, "rows": rows}

@@ -8,6 +8,13 @@ PERCENT = frozenset(
     }
 )  # fmt: skip
 PLAIN = frozenset({"seed", "split_seed"})  # numbers that are names: no separators
+HEADS = {"false_alarm_rate": "false alarms", "validation_false_alarm_rate": "false alarms on validation"}
+ABBREVIATIONS = {"f1": "F1", "mcc": "MCC", "auroc": "AUROC"}
+
+
+def head(name: str) -> str:
+    """Return the name of a column as the head of a table."""
+    return HEADS.get(name) or " ".join(ABBREVIATIONS.get(word, word) for word in name.split("_"))
 
 
 def readable(name: str, value) -> str:

@@ -9,7 +9,7 @@ import polars as pl
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from evaluation.show.formats import readable
+from evaluation.show.formats import head, readable
 
 
 def show_table(frame: pl.DataFrame, caption: str) -> None:
@@ -61,7 +61,7 @@ def show_sentence(sentence: str) -> None:
 
 def _cells(frame: pl.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
     """Return heads, cells as text, and which columns are figures."""
-    heads = [name.replace("_", " ") for name in frame.columns]
+    heads = [head(name) for name in frame.columns]
     cells = [
         [readable(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in frame.iter_rows()
     ]

@@ -70,6 +70,12 @@ def test_finished_runs_are_passed_over_until_the_data_change(runs, workspace, ca
     assert len(runs.started) == 3, "the split of a changed folder has other sequences only if they changed"
 
 
+def test_each_run_says_how_many_are_done(runs, capsys):
+    """A bar that is switched off does not count: every line said that none was done."""
+    sweep.main(["--data", "sample", "--seeds", "0", "1"])
+    assert [line[:5] for line in capsys.readouterr().out.splitlines() if line.startswith("[")] == ["[1/2]", "[2/2]"]
+
+
 def test_another_prevalence_is_another_run(runs):
     sweep.main(["--seeds", "0"])
     sweep.main(["--seeds", "0", "--prevalence", "0.03"])
