@@ -75,7 +75,7 @@ clean: ## remove the environment; data and results stay
 
 $(VENV)/run.stamp: requirements.txt $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.12 run")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No environment: install python3-venv, or see README, 'Without make'."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No environment: install python3-venv, or see README, 'Start'."; exit 2; }
 	@echo "installing $(REQUIREMENTS) into $(VENV), once; about 2 GB and two minutes without a GPU"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $@

@@ -11,6 +11,7 @@
 The steps are the modules of parsing/; what the folder holds is described in data/README.md.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -19,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from core.errors import EXIT_CODE, INTERRUPTED, BadInput
+from core.errors import EXIT_CODE, INTERRUPTED, BadInput, printable
 from parsing.datasets import OWN_MASKS, PROTOCOLS, Spec
 from parsing.lines.blocks import read_here, read_log
 from parsing.lines.download import fetch
@@ -28,34 +29,50 @@ from parsing.lines.on_ray import read_with_ray
 from parsing.options import Job, job_of, read_options
 from parsing.own_log import check
 from parsing.sequences.assemble import assemble
-from parsing.sequences.folder import CsvFile, describe_sources, refuse_overlap, replaced_folder, write_manifest
+from parsing.sequences.folder import CsvFile, describe_sources, sizes, write_manifest
+from parsing.sequences.place import refuse_other_sources, refuse_overlap, replaced_folder
 from parsing.sequences.ready import write_key_files, write_key_stream
 from parsing.sequences.resplit import resplit
 from parsing.simulate import simulate
+from parsing.templates.messages import check_matched
+
+PIPE_CLOSED = 141  # what a shell says of a program whose output nobody reads any more
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the data folder that the command line asks for; return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    started = time.perf_counter()
     try:
         if arguments[:1] == ["check"]:
             options = read_options(__doc__, arguments[1:])
-            return check(Path(options.name), options.format or "auto", options.session, OWN_MASKS)
-        job = job_of(read_options(__doc__, arguments))
-        options = job.options
-        given = [options.log, options.labels, options.key_stream, options.templates, *(options.keys or [])]
-        refuse_overlap(options.out, [path for path in given if path])
-        with replaced_folder(options.out) as folder:
-            manifest = make_folder(folder, job)
-    except BadInput as error:
-        print(f"parse_logs.py: {error}", file=sys.stderr)
+            check(Path(options.name), options.format or "auto", options.session, OWN_MASKS)
+        else:
+            parse(job_of(read_options(__doc__, arguments)))
+        sys.stdout.flush()  # here, where a pipe that nobody reads is no traceback
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        return PIPE_CLOSED
+    except (BadInput, OSError) as error:
+        print(f"parse_logs.py: {printable(str(error))}", file=sys.stderr)
         return EXIT_CODE
     except KeyboardInterrupt:
         print("\nparse_logs.py: stopped; nothing was changed, the same command does it all.", file=sys.stderr)
         return INTERRUPTED
-    print_summary(manifest, job.options.out, time.perf_counter() - started)
     return 0
+
+
+def parse(job: Job) -> None:
+    """Write the data folder of a job in place of what was made of the same sources, and print where every line went."""
+    started, options = time.perf_counter(), job.options
+    logs = [path for path in (options.log, options.key_stream, *(options.keys or [])) if path]
+    refuse_overlap(options.out, [*logs, *(path for path in (options.labels, options.templates) if path)])
+    with replaced_folder(options.out) as folder:
+        if logs and all(path.is_file() for path in logs) and not options.replace:  # by size; by content after the work
+            refuse_other_sources(options.out, {"simulated": False, "spec": job.spec, "sources": sizes(logs)})
+        manifest = make_folder(folder, job)
+        if not options.replace:
+            refuse_other_sources(options.out, manifest)
+    print_summary(manifest, options.out, time.perf_counter() - started)
 
 
 def make_folder(folder: Path, job: Job) -> dict:
@@ -90,10 +107,12 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
     with ThreadPoolExecutor(1) as pool:  # hashing keeps the core busy that assembling leaves idle
         sources = pool.submit(describe_sources, [log.path, *([labels.path] if labels else [])])
         protocol, counts = assemble(folder, spec, raw, labels, job.plan)
+    if job.plan.templates:
+        check_matched(folder, job.plan.templates)
     if log.undecodable:
         print(
-            f"  {log.path} line {log.first_undecodable:,} is not UTF-8 ({log.undecodable:,} such lines): their bad "
-            "bytes were read as U+FFFD and the lines kept; to convert the log: iconv -t UTF-8"
+            f"  {printable(str(log.path))} line {log.first_undecodable:,} is not UTF-8 ({log.undecodable:,} such "
+            "lines): their bad bytes were read as U+FFFD and the lines kept; to convert the log: iconv -t UTF-8"
         )
     read = {"lines": raw.read_lines, "lines_in_sequences": raw.read_lines - rejected.rows, "rejected": rejected.rows}
     read |= {"undecodable": log.undecodable, "anomalous_lines": raw.anomalous_lines}
@@ -126,7 +145,7 @@ def print_summary(manifest: dict, out: Path, seconds: float) -> None:
     """Print where every line went and what the split is."""
     counts, spec = manifest["counts"], manifest["spec"] or {"expected": {}, "published": {}}
     expected = spec["expected"] | spec["published"].get(manifest["split"].get("protocol", {}).get("name"), {})
-    print(f"{manifest['title']} -> {out}/  in {seconds:.1f} s, data hash {manifest['data_hash']}")
+    print(printable(f"{manifest['title']} -> {out}/  in {seconds:.1f} s, data hash {manifest['data_hash']}"))
     for name, count in counts.items():
         published = f"   published: {expected[name]:,}" if name in expected else ""
         print(f"  {name.replace('_', ' '):<28}{count:>12,}{published}")

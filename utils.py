@@ -4,6 +4,7 @@ A notebook imports this and brings one detector from methods/. Importing this fi
 """
 
 import polars as pl
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from core.data import Data, open_data
@@ -36,7 +37,7 @@ def show_plot(run: Run, figure: Figure, name: str) -> None:
 def show_gallery(run: Run, gallery: steps.Gallery, rule: str) -> None:
     """Show the sequences of `steps.explain`."""
     for case, sequences in gallery.items():
-        title = f"<b>{case}</b> of {rules.RULE_TITLES[rule]}, {run.label}: {len(sequences)} shown"
+        title = Markup("<b>{}</b> of {}, {}: {} shown").format(case, rules.RULE_TITLES[rule], run.label, len(sequences))
         notebook.show_html(title, f"{case}: {len(sequences)} shown")
         for html, text in sequences:
             notebook.show_html(html, text)

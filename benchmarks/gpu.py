@@ -36,8 +36,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 import torch
 
+from core.environment import peak_memory_gb
 from evaluation.verdicts import score_gap
-from utils import open_data, peak_memory_gb, show_environment
+from utils import open_data, show_environment
 
 LLAMA_1B = {
     "vocab_size": 128_256,
@@ -107,7 +108,7 @@ def measure(place: str, data: str, path: str, bits: str, copies: int, batch_size
     """Train and score through one path, in a process of its own; writes <path>_<bits>.json and .parquet in `place`."""
     from methods.next_key import NextKey
     from methods.next_key.models import machine
-    from methods.next_key.recipes import RECIPES
+    from methods.parts.recipes import RECIPES
 
     if path == "unsloth" and machine.WHY_NOT_UNSLOTH:
         sys.exit(machine.WHY_NOT_UNSLOTH)

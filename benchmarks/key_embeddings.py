@@ -33,11 +33,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from methods.next_key import NextKey
-from methods.next_key.embeddings import KEY_EMBEDDINGS
 from methods.next_key.models.hub import count_parameters, load_tokenizer
-from methods.next_key.recipes import RECIPES, TrainingSettings
 from methods.next_key.training import weighted_rows
 from methods.next_key.vocabulary import Vocabulary
+from methods.parts.choices import KEY_EMBEDDINGS
+from methods.parts.recipes import RECIPES, TrainingSettings
 from utils import Data, open_data
 
 # After methods, which imports Unsloth first where it is installed.
@@ -47,7 +47,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 TEXT_STEPS, TEXT_ROWS, TEXT_BLOCK, TEXT_RATE = 500, 4, 512, 2e-3
 MOST_WORDS = 2_000  # tokens of the tokenizer; text of few templates has fewer
 GAP, MARKS = "<*>", string.digits + string.punctuation  # the first rows of a byte-level vocabulary, so of `paper`
-CLOSE = 1.05  # the target: at most 5 % above the lowest final loss of the three
+CLOSE = 1.05  # the target: at most 5% above the lowest final loss of the three
 
 
 def texts_of(data: Data) -> list[str]:

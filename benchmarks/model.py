@@ -45,8 +45,8 @@ from benchmarks import published
 from core.errors import EXIT_CODE, BadInput
 from evaluation import rules
 from methods.next_key import NextKey, scoring
-from methods.next_key.recipes import RECIPES, TrainingSettings
 from methods.next_key.vocabulary import Vocabulary
+from methods.parts.recipes import RECIPES, TrainingSettings
 from utils import Data, open_data
 
 Found = TypeVar("Found")

@@ -23,8 +23,8 @@ from transformers import (
 from trl import SFTConfig, SFTTrainer
 
 from methods.next_key import NextKey
-from methods.next_key.recipes import TrainingSettings
 from methods.next_key.vocabulary import FIRST_CHOICE, PAD
+from methods.parts.recipes import TrainingSettings
 
 TEST_BATCH = 256
 disable_progress_bars()  # SFTTrainer prepares each split in three passes, each with a bar of its own

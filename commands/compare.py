@@ -16,12 +16,14 @@ from matplotlib.figure import Figure
 
 from commands.folders import parse, split_folder
 from commands.notebooks import execute, prepare_environment
-from commands.options import parser_of, said_in_a_sentence
+from commands.options import check, parser_of, said_in_a_sentence
+from core.asked import check_alpha, check_prevalence, short_name
 from core.data import Data, open_data
 from core.errors import BadInput
+from core.files import read_parquet
 from evaluation import compare, ledger
 from evaluation.show import notebook
-from runs.folder import LEDGER, RESULTS, run_folder, short_name
+from runs.folder import LEDGER, RESULTS, run_folder
 from runs.many import Wanted, run_all
 from runs.steps import Make
 
@@ -34,6 +36,8 @@ def run_missing(
     Raise BadInput if the data folder of a seed cannot be made, if there are no labels to compare by, if a detector is
     not what its name in `detectors` says, and if none is done with all seeds: there is nothing to compare then.
     """
+    check_alpha(alpha)
+    check_prevalence(prevalence)
     if not (open_data(data).split("test")["label"] == 1).any():
         raise BadInput(
             f"The test of data/{data} has no labeled anomaly to compare by; make run DATA={data} needs none."
@@ -58,7 +62,7 @@ def _wanted(
             model = short_name(detector.name)  # of a local checkpoint its folder alone, as in the ledger
             if name != f"{detector.method}/{model}":
                 raise BadInput(f"The detector called {name!r} is {detector.method}/{model}; name it so.")
-            yield Wanted(make, detector.method, model, folder, seed, alpha, prevalence)
+            yield Wanted(make, detector.method, model, folder, seed, detector.describe(), alpha, prevalence)
 
 
 # --------------------------------------------------------------------------------------- what the notebook shows
@@ -84,7 +88,7 @@ def judged(names: Iterable[str], data: str, seed: int) -> dict[str, pl.DataFrame
         method, _, model = name.partition("/")
         path = run_folder(folder, model, seed, method) / "test_scores.parquet"
         if path.is_file():
-            found[name] = pl.read_parquet(path)
+            found[name] = read_parquet(path, {"label": pl.Int8}, "remove it and make compare does it again.")
     return found
 
 
@@ -109,6 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Make the sample if it is wanted and missing, and execute the notebook."""
+    check(options)
     if options.data == "sample" and not Path("data/sample/manifest.json").is_file():
         parse(["sample"], Path("data/sample"))
     open_data(options.data)  # a missing folder is said at once, not by a kernel that had to start first

@@ -1,12 +1,12 @@
 """The data folder that a command works on, made if it is not there."""
 
 import argparse
-import json
 from pathlib import Path
 
 import parse_logs
 from core.data import open_data
 from core.errors import BadInput
+from core.schemas import Manifest, read_checked
 
 
 def make_data(options: argparse.Namespace) -> None:
@@ -43,7 +43,9 @@ def split_folder(data: str, seed: int) -> str:
         return data
     name = f"{data}-split{seed}"
     path = Path("data") / name / "manifest.json"
-    made_of = json.loads(path.read_text(encoding="utf-8"))["split"] if path.is_file() else {}
+    remedy = f"remove {path.parent.as_posix()}, it is made again."
+    made_of = read_checked(path, Manifest, remedy)["split"] if path.is_file() else {}
     if made_of.get("of_hash") != opened.manifest["data_hash"]:
-        parse([name, "--resplit", f"data/{data}", "--seed", str(seed)], path.parent)
+        again = ["--replace"] if made_of.get("of") == data else []  # split from what the folder held before
+        parse([name, "--resplit", f"data/{data}", "--seed", str(seed), *again], path.parent)
     return name

@@ -11,15 +11,16 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from core.errors import BadInput
-from core.files import replace
+from core.files import disk_fault, replace, told
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def execute(name: str, output: Path, parameters: dict) -> None:
     """Run the notebook `name` in the current folder and keep it as `output` when it has come to its end."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with replace(output) as place:
+    with told(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    with told(output), replace(output) as place:
         try:
             papermill.execute_notebook(
                 ROOT / f"{name}.ipynb",
@@ -28,14 +29,14 @@ def execute(name: str, output: Path, parameters: dict) -> None:
                 kernel_name="python3",
                 progress_bar=False,
                 stdout_file=sys.stdout,
-                extra_arguments=["--log-level=ERROR"],  # of the kernel, which warns of its own local sockets
+                extra_arguments=["--log-level=CRITICAL"],  # of the kernel: its sockets complain when they are closed
             )
         except PapermillExecutionError as error:
             if error.ename == "BadInput":
                 raise BadInput(error.evalue) from None
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt from None
-            raise
+            raise disk_fault(OSError(error.evalue), output.parent.as_posix()) or error from None
 
 
 def prepare_environment() -> None:

@@ -3,7 +3,8 @@
     python -m commands.run                                              the simulated sample
     python -m commands.run --data hdfs --spec hdfs --log HDFS.log --labels anomaly_label.csv
 
-`make run` calls it; without make call it yourself, on Windows too. What is done already is not done again.
+`make run` calls it; without make call it yourself, on Windows too. What is done already is not done again; a run that
+was asked another question is refused, or, where the model stays the same, its test is done again.
 """
 
 import argparse
@@ -13,11 +14,14 @@ from pathlib import Path
 
 from commands.folders import make_data
 from commands.notebooks import execute, prepare_environment
-from commands.options import parser_of, said_in_a_sentence
-from core.files import read_json
+from commands.options import check, parser_of, said_in_a_sentence
+from core.data import open_data
+from evaluation import ledger
 from evaluation.show import tables
 from evaluation.show.notebook import as_text
-from runs.folder import find_run, run_folder
+from methods.parts import choices
+from runs import marks
+from runs.folder import LEDGER, Run, find_run, hold, refuse_other, run_folder, wanted_config
 
 STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.json"}  # notebook: what it leaves
 
@@ -30,10 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Make the data, execute the notebooks, and print how it ended."""
+    check(options)
     make_data(options)
-    run_notebooks(options)
     folder = run_folder(options.data, options.model, options.seed)
-    found = read_json(folder / "metrics.json", "run test.ipynb first.")
+    with hold(folder):
+        run_notebooks(options)
+    found = find_run(options.data, options.model, options.seed).read_metrics()
     simulated = " (simulated)" if found["data"]["simulated"] else ""
     print(f"\n{as_text(tables.headline(found), f'{options.data}{simulated}, {options.model}, seed {options.seed}')}")
     print(f"\n{tables.conclusion(found)}\nRun folder: {folder.as_posix()}/ (open report.html there, or the notebooks)")
@@ -41,36 +47,69 @@ def run(options: argparse.Namespace) -> int:
 
 
 def run_notebooks(options: argparse.Namespace) -> None:
-    """Execute the notebooks whose result is missing, with what they print."""
-    folder = run_folder(options.data, options.model, options.seed)
-    if (folder / "config.json").is_file():
-        find_run(options.data, options.model, options.seed)  # refuses results of another version of the data
+    """Execute the notebooks whose result is missing, and all after the first of them, with what they print."""
+    folder, begun = run_folder(options.data, options.model, options.seed), begun_run(options)
     parameters = {"DATA": options.data, "MODEL": options.model, "SEED": options.seed}
     own = {
         "train": {"RECIPE": options.recipe, "KEY_EMBEDDINGS": options.key_embeddings},
         "get_k": {},
         "test": {"PREVALENCE": options.prevalence, "ASK_ONCE": options.drift},
     }
-    for number, (name, result) in enumerate(STEPS.items(), start=1):
-        if name == "test" and not asked_the_same(folder, options):
-            (folder / result).unlink(missing_ok=True)
-        if (folder / result).is_file() and (folder / f"{name}.ipynb").is_file():
-            print(f"[{number}/3] {name}.ipynb: done already, see {(folder / f'{name}.ipynb').as_posix()}")
+    done = steps_done(begun, options) if begun else 0
+    for number, name in enumerate(STEPS, start=1):
+        output = folder / f"{name}.ipynb"
+        if number <= done:
+            print(f"[{number}/3] {name}.ipynb: done already, see {output.as_posix()}")
             continue
+        if number == done + 1:
+            unmark(folder, list(STEPS)[done:])
         print(f"[{number}/3] {name}.ipynb", flush=True)
         started = time.perf_counter()
-        execute(name, folder / f"{name}.ipynb", parameters | own[name])
+        execute(name, output, parameters | own[name])
         print(f"[{number}/3] {name}.ipynb took {time.perf_counter() - started:.0f} s", flush=True)
+    if done < len(STEPS):
+        marks.mark(find_run(options.data, options.model, options.seed), options.prevalence, options.drift)
 
 
-def asked_the_same(folder: Path, options: argparse.Namespace) -> bool:
-    """Return whether the verdicts of an earlier call, if any, have the same prevalence and handling of unseen keys."""
-    if not (folder / "metrics.json").is_file():
-        return True
-    found = read_json(folder / "metrics.json", "run test.ipynb first.")
-    prevalence = found["at_prevalence"]["prevalence"] if found.get("at_prevalence") else None
-    wanted = options.prevalence if found["data"]["test_anomalies"] else None  # without labels there is nothing to weigh
-    return prevalence == wanted and ("questions" in found) == options.drift
+def begun_run(options: argparse.Namespace) -> Run | None:
+    """Return the run that is in the folder, None if there is none; raise BadInput if it is another one than asked for.
+
+    A checkpoint in 4 bits and its original count as the same: which one is used depends on the machine.
+    """
+    data = open_data(options.data)
+    settings = choices.wanted_settings(options.model, options.recipe, options.key_embeddings, data.templates)
+    if not (run_folder(options.data, options.model, options.seed) / "config.json").is_file():
+        return None
+    begun = find_run(options.data, options.model, options.seed)
+    own = begun.config["settings"]
+    if isinstance(own.get("checkpoint"), str):
+        own = own | {"checkpoint": choices.original(own["checkpoint"])}
+    wanted = wanted_config(data, options.model, options.seed, settings)
+    refuse_other(begun.folder, begun.config | {"settings": own}, wanted)
+    return begun
+
+
+def steps_done(begun: Run, options: argparse.Namespace) -> int:
+    """Return how many steps are complete, from the first one on; raise BadInput if what they left is damaged.
+
+    An executed notebook is written after everything that it leaves.
+    """
+    left = [all((begun.folder / file).is_file() for file in (f"{name}.ipynb", made)) for name, made in STEPS.items()]
+    if not (left[0] and begun.is_trained):
+        return 0
+    if not left[1]:
+        return 1
+    decision = begun.read_decision()
+    data, config = begun.data.manifest["data_hash"], begun.config
+    about = (data, config["method"], config["model"], config["seed"], None, decision["alpha"])
+    answered = left[2] and marks.is_marked(begun, options.prevalence, options.drift)
+    return 3 if answered and len(ledger.finished(ledger.read(LEDGER), *about)) else 2
+
+
+def unmark(folder: Path, names: list[str]) -> None:
+    """Remove what says that these steps are complete, before one of them changes anything."""
+    for file in (marks.NAME, *(f"{name}.ipynb" for name in names)):
+        (folder / file).unlink(missing_ok=True)
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:

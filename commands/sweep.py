@@ -13,8 +13,9 @@ from functools import partial
 
 from commands.folders import split_folder
 from commands.notebooks import prepare_environment
-from commands.options import ALPHA, parser_of, said_in_a_sentence
-from runs.folder import short_name
+from commands.options import ALPHA, check, parser_of, said_in_a_sentence
+from core.asked import short_name
+from core.data import open_data
 from runs.many import Wanted, run_all
 
 
@@ -26,19 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def sweep(options: argparse.Namespace) -> int:
     """Run them all and say how many are done."""
-    from methods.next_key import NextKey  # here: with a GPU it imports Unsloth, which takes its time
-
+    check(options)
     wanted = [
-        Wanted(
-            partial(NextKey, model),
-            NextKey.method,
-            short_name(model),
-            split_folder(data, seed),
-            seed,
-            ALPHA,
-            options.prevalence,
-            options.drift,
-        )
+        _wanted(model, split_folder(data, seed), seed, options)
         for data in options.data
         for model in options.models
         for seed in options.seeds
@@ -47,6 +38,16 @@ def sweep(options: argparse.Namespace) -> int:
     done = int(status.str.starts_with("done").sum())
     print(f"{done} of {len(wanted)} runs are done; `make table PROMOTE={options.data[0]}` takes them into the tables")
     return int(done < len(wanted))
+
+
+def _wanted(model: str, folder: str, seed: int, options: argparse.Namespace) -> Wanted:
+    """Return one run on a folder that is split by its seed."""
+    from methods.next_key import NextKey  # here: with a GPU it imports Unsloth, which takes its time
+
+    make, templates = partial(NextKey, model), open_data(folder).templates
+    settings = make(seed=seed, templates=templates).describe()
+    asked = (ALPHA, options.prevalence, options.drift)
+    return Wanted(make, NextKey.method, short_name(model), folder, seed, settings, *asked)
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:

@@ -23,7 +23,7 @@ from runs.folder import LEDGER, REFERENCE, RESULTS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return rebuild the tables; return the exit code."""
+    """Rebuild the tables; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--promote", metavar="DATA", help="take the rows of this data set over from results/runs.csv")
     options = parser.parse_args(arguments)
@@ -34,6 +34,7 @@ def rebuild(promoted: str | None) -> int:
     """Take the rows of `promoted`, if any, over into the reference ledger, and make the tables from it."""
     if promoted:
         promote(promoted)
+        print(f"{REFERENCE.as_posix()} has the rows of {promoted} from {LEDGER.as_posix()} now")
     markdown.write_tables(Path("README.md"), RESULTS)
     draw(ledger.read(REFERENCE), Path("docs") / "results.svg")
     return 0
@@ -42,7 +43,7 @@ def rebuild(promoted: str | None) -> int:
 def draw(runs: pl.DataFrame, path: Path) -> None:
     """Draw the figure of README.md; the same ledger gives the same bytes."""
     best = {}
-    for about, rows in markdown.stated(runs):
+    for about, rows in markdown.on_the_first_page(runs):
         found = markdown.best_rows(rows)
         wanted = (markdown.OURS, markdown.FLOOR, markdown.RIVAL)
         best[markdown.label(about)] = {name: row["f1"] if (row := found[name]) else None for name in wanted}

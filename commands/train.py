@@ -11,7 +11,7 @@ sequences to score, and the first one writes. `get_k.ipynb` and `test.ipynb` fin
 import argparse
 import sys
 
-from commands.options import parser_of, said_in_a_sentence
+from commands.options import check, parser_of, said_in_a_sentence
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Do what train.ipynb does, and score both splits."""
+    check(options)
     from methods.next_key import NextKey, processes  # before anything that imports transformers
 
     processes.join()

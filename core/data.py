@@ -6,9 +6,20 @@ from pathlib import Path
 
 import polars as pl
 
-from core.files import read_json
+from core.asked import check_data
+from core.errors import BadInput
+from core.files import data_hash, read_parquet, sha256
+from core.schemas import Manifest, read_checked
 
 SPLITS = ("train", "validation", "test")
+SEQUENCES: dict[str, pl.DataType | type[pl.DataType]] = {  # what is read of sequences.parquet
+    "sequence_id": pl.String,
+    "keys": pl.List(pl.String),
+    "lines": pl.List(pl.Int64),
+    "event_labels": pl.List(pl.Int8),
+    "label": pl.Int8,
+    "split": pl.String,
+}
 
 
 @dataclass(frozen=True)
@@ -20,6 +31,11 @@ class Data:
     manifest: dict
 
     @property
+    def remedy(self) -> str:
+        """What to do if the folder is damaged."""
+        return f"make it again with: {_command(self.folder)}"
+
+    @property
     def label(self) -> str:
         """The name for captions; simulated data says so wherever it shows."""
         return f"{self.name} (simulated)" if self.manifest["simulated"] else self.name
@@ -27,7 +43,7 @@ class Data:
     @property
     def base(self) -> str:
         """The name of the data set: of a folder split anew, that of the folder it was made from."""
-        return self.manifest["split"].get("of", self.name)
+        return self.manifest["split"].get("of") or self.name
 
     @property
     def is_chronological(self) -> bool:
@@ -37,7 +53,7 @@ class Data:
     @property
     def is_windowed(self) -> bool:
         """Return whether sequences are windows cut from a log, not whole sessions."""
-        return self.manifest.get("grouping", {}).get("kind", "session") != "session"
+        return (self.manifest.get("grouping") or {"kind": "session"})["kind"] != "session"
 
     @property
     def known_keys(self) -> set[str]:
@@ -49,7 +65,7 @@ class Data:
         split = self.manifest["split"]
         return {
             "data": self.base,
-            "protocol": split.get("protocol", {}).get("name") or "random",
+            "protocol": (split.get("protocol") or {"name": "random"})["name"],
             "simulated": self.manifest["simulated"],
             "data_hash": self.manifest["data_hash"],
             "split_seed": split["seed"],
@@ -58,23 +74,36 @@ class Data:
     @cached_property
     def sequences(self) -> pl.DataFrame:
         """All sequences, columns of contract 1."""
-        return pl.read_parquet(self.folder / "sequences.parquet")
+        found = read_parquet(self.folder / "sequences.parquet", SEQUENCES, self.remedy)
+        missing = {name for name in ("begun", "closed") if name not in found.columns}  # made by an earlier version
+        return found.with_columns(pl.lit(True).alias(name) for name in sorted(missing))
 
     @cached_property
     def templates(self) -> dict[str, str | None]:
         """Template of each key; None where the keys came without templates."""
-        return dict(
-            pl.read_csv(self.folder / "templates.csv", infer_schema=False).select("key", "template").iter_rows()
-        )
+        path = self.folder / "templates.csv"
+        try:
+            return dict(pl.read_csv(path, infer_schema=False).select("key", "template").iter_rows())
+        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+            raise BadInput(
+                f"{path.as_posix()} is no UTF-8 table with the columns key and template, separated by commas; "
+                f"{self.remedy}"
+            ) from error
 
     @cached_property
     def _raw_lines(self) -> list[str]:
-        log = self.folder / self.manifest["sources"][0]["file"]
-        return log.read_text(encoding="utf-8").split("\n") if log.is_file() else []
+        for source in self.manifest["sources"][:1]:
+            log = self.folder / source["file"]
+            if log.is_file() and not log.is_symlink() and sha256(log) == source["sha256"]:
+                return log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return []
 
     def raw_line(self, number: int | None) -> str | None:
-        """Return the log line with this 1-based number if the log is in the data folder, as the simulated one is."""
-        return self._raw_lines[number - 1] if number and self._raw_lines else None
+        """Return the log line with this 1-based number if the log is in the data folder, as the simulated one is.
+
+        Only the file that the sequences were made from is read, by its hash.
+        """
+        return self._raw_lines[number - 1] if number and 0 < number <= len(self._raw_lines) else None
 
     def split(self, name: str) -> pl.DataFrame:
         """Return the sequences of train, validation or test."""
@@ -104,16 +133,40 @@ class Data:
     def events(self, sequence: dict) -> pl.DataFrame:
         """Return `line, key, event` of one row of `sequences`: the raw line if it is at hand, else the template."""
         lines = sequence["lines"] or [None] * len(sequence["keys"])
-        texts = [self.raw_line(line) or self.templates[key] for line, key in zip(lines, sequence["keys"], strict=True)]
+        pairs = zip(lines, sequence["keys"], strict=True)
+        texts = [self.raw_line(line) or self.templates.get(key) for line, key in pairs]
         return pl.DataFrame(
             {"line": lines, "key": sequence["keys"], "event": texts}, schema_overrides={"event": pl.String}
         )
 
 
 def open_data(name: str) -> Data:
-    """Return the data folder data/<name>; raise BadInput, with the command that makes it, if it is not there."""
-    folder = Path("data") / name
-    remedy = f"make it first with: python parse_logs.py {name}"
-    if name != "sample":
-        remedy = f"make it first with: python parse_logs.py hdfs --log FILE --labels FILE --out {folder.as_posix()}"
-    return Data(name, folder, read_json(folder / "manifest.json", remedy))
+    """Return the data folder data/<name>, checked.
+
+    Raise BadInput, with the command that makes it, if it is not there, if its manifest does not fit, or if sequences or
+    templates are not those that the manifest belongs to.
+    """
+    check_data(name)
+    return open_folder(Path("data") / name)
+
+
+def open_folder(folder: Path) -> Data:
+    """Return a data folder anywhere; raise BadInput as `open_data` does."""
+    first = f"make it first with: {_command(folder)}"
+    found = Data(folder.name, folder, read_checked(folder / "manifest.json", Manifest, first))
+    try:
+        made = data_hash(folder)
+    except OSError as error:
+        raise BadInput(f"{folder.as_posix()} lacks {Path(str(error.filename)).name}; {found.remedy}") from error
+    if made != found.manifest["data_hash"]:
+        raise BadInput(
+            f"{folder.as_posix()} was changed after it was made: sequences.parquet and templates.csv have the hash "
+            f"{made}, its manifest says {found.manifest['data_hash']}; {found.remedy}"
+        )
+    return found
+
+
+def _command(folder: Path) -> str:
+    if folder.name == "sample":
+        return "python parse_logs.py sample"
+    return f"python parse_logs.py hdfs --log FILE --labels FILE --out {folder.as_posix()} (other logs: data/README.md)"

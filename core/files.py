@@ -1,5 +1,6 @@
 """Files that are whole or not there: written beside and renamed, locked, read with a remedy, told apart by hashes."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from glob import escape
 from pathlib import Path
 from uuid import uuid4
@@ -19,6 +21,12 @@ from core.errors import BadInput
 
 LOCK_SECONDS = 60  # the ledger is held for well under a second
 _HOST = socket.gethostname()
+_READ_AT_ONCE = 1 << 20  # bytes
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_WORDS = ("No space left on device", "Disk quota exceeded", "os error 28")  # of libraries without an errno
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+Version = tuple[Path, int, int, int]  # of a file: path, inode, time of the last change, size
 
 
 def is_first_process() -> bool:
@@ -79,11 +87,12 @@ def _remove(place: Path) -> None:
 def write(path: Path, content: dict | pl.DataFrame | str, about: dict[str, str] | None = None) -> None:
     """Write text, JSON, CSV or Parquet by the type of `content` and the ending of `path`, whole or not at all.
 
-    `about` goes into the metadata of a Parquet file. Of the processes of a launcher only the first one writes.
+    `about` goes into the metadata of a Parquet file. Of the processes of a launcher only the first one writes. Raise
+    BadInput if the disk is full or `path` cannot be written to.
     """
     if not is_first_process():
         return
-    with replace(path) as place:
+    with told(path), replace(path) as place:
         if isinstance(content, str):
             place.write_text(content, encoding="utf-8")
         elif isinstance(content, dict):
@@ -95,39 +104,106 @@ def write(path: Path, content: dict | pl.DataFrame | str, about: dict[str, str] 
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold `path` against other processes while it is read and written; raise BadInput if one holds it too long."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.lock")
+def lock(path: Path, seconds: float | None = None) -> Iterator[None]:
+    """Hold `path`, a file or a folder, against other processes that do the same.
+
+    Raise BadInput if another one holds it for longer than `seconds`, those of the ledger if nothing is said.
+    """
+    seconds, beside = LOCK_SECONDS if seconds is None else seconds, path.with_name(f".{path.name}.lock")
+    held = FileLock(beside)
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            held.acquire(timeout=seconds)
+        except Timeout as error:
+            since = f"has been held by another process for {seconds:g} s" if seconds else "is held by another process"
+            raise BadInput(f"{path.as_posix()} {since}; wait until it ends, then try again.") from error
     try:
-        with FileLock(beside, timeout=LOCK_SECONDS):
-            yield
-    except Timeout as error:
-        raise BadInput(
-            f"{path.as_posix()} has been held by another process for {LOCK_SECONDS} s; wait for it, or remove "
-            f"{beside.as_posix()} if none runs."
-        ) from error
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn a full disk, or a place that cannot be written to, into BadInput that names `path`."""
+    try:
+        yield
+    except Exception as error:
+        if (fault := disk_fault(error, path.as_posix())) is None:
+            raise
+        raise fault from error
+
+
+def disk_fault(error: BaseException, path: str = "the folder") -> BadInput | None:
+    """Return the sentence for a full disk or a place that cannot be written to; None for any other error.
+
+    Libraries that write weights say it in words alone.
+    """
+    number, text = getattr(error, "errno", None), str(error)
+    if number in _FULL or any(words in text for words in _FULL_WORDS):
+        return BadInput(f"The disk is full: {path} could not be written; free some space, then try again.")
+    is_closed = number in _CLOSED or isinstance(error, (NotADirectoryError, FileExistsError))
+    if is_closed or any(words in text for words in ("Permission denied", "Read-only file system")):
+        place, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or text
+        return BadInput(f"{place} cannot be read or written ({reason}); see to its permissions, then try again.")
+    return None
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 of a file in hex; of a file that has not changed it is made once in a process."""
+    return _sha256(_version_of(path))
+
+
+def _version_of(path: Path) -> Version:
+    """Return what is another one as soon as the file has changed."""
+    about = path.stat()
+    return path.resolve(), about.st_ino, about.st_mtime_ns, about.st_size
+
+
+@lru_cache(maxsize=1_024)
+def _sha256(file: Version) -> str:
+    with file[0].open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def data_hash(folder: Path) -> str:
+    """Return 16 hex digits over what a method reads; runs and decisions carry it and are refused on other data."""
+    return _joint_hash(tuple(_version_of(folder / name) for name in ("sequences.parquet", "templates.csv")))
+
+
+@lru_cache(maxsize=64)
+def _joint_hash(files: tuple[Version, ...]) -> str:
+    digest = hashlib.sha256()
+    for path, *_ in files:
+        with path.open("rb") as opened:
+            while block := opened.read(_READ_AT_ONCE):
+                digest.update(block)
+    return digest.hexdigest()[:16]
 
 
 def hash_folder(folder: Path) -> str:
-    """Return the first 16 hex digits of a SHA-256 over the names and contents of the files in `folder`."""
+    """Return 16 hex digits over the names and contents of the files in `folder`, however deep."""
+    return hash_files(folder, [path for path in folder.rglob("*") if path.is_file()])
+
+
+def hash_files(folder: Path, files: list[Path]) -> str:
+    """Return the first 16 hex digits of a SHA-256 over the names within `folder` and the contents of these files."""
     whole = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(files):
         whole.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
     return whole.hexdigest()[:16]
 
 
-def read_json(path: Path, remedy: str) -> dict:
-    """Return the content of a JSON file; raise BadInput with `remedy`, what to do next, if it is missing or broken."""
+def read_parquet(path: Path, columns: dict[str, pl.DataType | type[pl.DataType]], remedy: str) -> pl.DataFrame:
+    """Return a Parquet file that has these columns; raise BadInput with `remedy` if it is damaged or lacks one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = pl.read_parquet(path)
     except FileNotFoundError as error:
         raise BadInput(f"{path.as_posix()} does not exist; {remedy}") from error
-    except ValueError as error:
-        raise BadInput(f"{path.as_posix()} is broken ({error}); {remedy}") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{path.as_posix()} is damaged ({str(error).splitlines()[0][:80]}); {remedy}") from error
+    for name, dtype in columns.items():
+        if found.schema.get(name) != dtype:
+            raise BadInput(f"{path.as_posix()} has no column {name} of type {dtype}; {remedy}")
+    return found

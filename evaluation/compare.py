@@ -33,7 +33,7 @@ def select(runs: pl.DataFrame, data: str, seeds: Sequence[int], names: Sequence[
 
 
 def interval(values: np.ndarray) -> tuple[float | None, float | None]:
-    """Return Student's 95 % interval of the mean of independent runs; (None, None) of fewer than two."""
+    """Return Student's 95% interval of the mean of independent runs; (None, None) of fewer than two."""
     if len(values) < 2:
         return None, None
     half = student.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
@@ -108,7 +108,7 @@ def by_seed(selected: pl.DataFrame, prevalence: float | None, confirmed: bool) -
 
 
 def critical_difference(f1: pl.DataFrame) -> dict | None:
-    """Mean rank of each detector over seeds (1 = best), Friedman's p, and Nemenyi's critical difference at 5 %.
+    """Mean rank of each detector over seeds (1 = best), Friedman's p, and Nemenyi's critical difference at 5%.
 
     Demsar 2006, "Statistical comparisons of classifiers over multiple data sets", section 3.2.2: two detectors differ
     if their mean ranks do by at least q sqrt(k (k + 1) / 6 n), k detectors and n runs, q of the studentized range by

@@ -11,6 +11,7 @@ import polars as pl
 from core.data import Data
 from core.keys import UNSEEN, KeyNumbers, Windows, make_windows
 from core.ngrams import NGram
+from evaluation import cut
 from evaluation.rules import RANK_RULES, RULE_TITLES
 
 TRIVIAL = ("unseen_key", "unseen_key_or_length", "unseen_count_vector", "unseen_bigram")
@@ -25,39 +26,60 @@ NGRAM_TITLES = {f"{name}_{rule}": f"trivial: {name}, {RULE_TITLES[rule]}" for na
 _GAP = "\x1f"  # joins keys; no key holds a control character or a blank
 
 
-def _distinct(sequences: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
-    """Return `keys, joined, count` of the distinct sequences, and for each sequence which of them it is."""
-    joined = sequences.alias("keys").to_frame().with_columns(joined=pl.col("keys").list.join(_GAP))
-    different = joined.group_by("joined", maintain_order=True).agg(pl.col("keys").first(), count=pl.len())
-    numbers = different.select("joined").with_row_index("number")
-    return different, joined.select("joined").join(numbers, on="joined", how="left", maintain_order="left")["number"]
+def _distinct(sequences: pl.Series, cuts: pl.DataFrame | None = None) -> tuple[pl.DataFrame, pl.Series]:
+    """Return `joined, begun, closed, keys, count` of the distinct sequences, and for each sequence which of them it is.
+
+    `cuts` has `begun, closed`; without it the log shows every sequence whole.
+    """
+    shown = cuts if cuts is not None else pl.select(pl.repeat(True, len(sequences)).alias(name) for name in cut.COLUMNS)
+    joined = pl.concat([sequences.alias("keys").to_frame(), shown.select(cut.COLUMNS)], how="horizontal")
+    joined = joined.with_columns(joined=pl.col("keys").list.join(_GAP))
+    same = ("joined", *cut.COLUMNS)
+    different = joined.group_by(same, maintain_order=True).agg(pl.col("keys").first(), count=pl.len())
+    numbers = different.select(same).with_row_index("number")
+    return different, joined.select(same).join(numbers, on=same, how="left", maintain_order="left")["number"]
 
 
 # ------------------------------------------------------------------------------------------------------- look-ups
 
 
-def familiarity(training: pl.Series, sequences: pl.Series) -> pl.DataFrame:
+def familiarity(training: pl.Series, sequences: pl.Series, cuts: pl.DataFrame | None = None) -> pl.DataFrame:
     """Return what of each sequence occurred in training: five bool columns, one row a sequence.
 
     `in_training` (the same sequence), `count_vector_seen` (the same keys as often), `length_seen`, `all_keys_seen`,
-    `all_pairs_seen` (neighbors, with begin and end). Both arguments are lists of keys.
+    `all_pairs_seen` (neighbors, with begin and end). `training` and `sequences` are lists of keys, `cuts` the columns
+    `begun, closed` of the latter: of an open one it counts what it can still grow into.
     """
-    (known, _), (asked, rows) = _distinct(training), _distinct(sequences)
-    counts = pl.col("keys").list.sort().list.join(_GAP)
-    length = pl.col("keys").list.len()
+    (known, _), (asked, rows) = _distinct(training), _distinct(sequences, cuts)
+    counts, length = pl.col("keys").list.sort().list.join(_GAP), pl.col("keys").list.len()
+    open_length = ~pl.col("closed") & (length <= known["keys"].list.len().max())
     seen = asked.select(
         in_training=pl.col("joined").is_in(known["joined"].implode()),
-        count_vector_seen=counts.is_in(known.select(counts).to_series().implode()),
-        length_seen=length.is_in(known.select(length).to_series().implode()),
+        count_vector_seen=counts.is_in(known.select(counts).to_series().implode()) | _growing(known, asked),
+        length_seen=length.is_in(known.select(length).to_series().implode()) | open_length,
         all_keys_seen=_all_seen(known["keys"], asked["keys"]),
-        all_pairs_seen=_all_seen(_pairs(known["keys"]), _pairs(asked["keys"])),
+        all_pairs_seen=_all_seen(_pairs(known), _pairs(asked)),
     )
     return seen[rows]
 
 
+def _growing(known: pl.DataFrame, asked: pl.DataFrame) -> pl.Series:
+    """Return which of the sequences asked about are open and can still grow into the key counts of a known one."""
+    growing = np.zeros(len(asked), bool)
+    is_open = np.flatnonzero(~asked["closed"].to_numpy())
+    if len(is_open):
+        numbers = KeyNumbers.of(known["keys"])
+        shown = asked["keys"][is_open].to_list()
+        all_known = [UNSEEN not in numbers.encode(keys) for keys in shown]
+        counts, training = numbers.counts(shown), np.unique(numbers.counts(known["keys"].to_list()), axis=0)
+        growing[is_open] = cut.can_grow_into(counts, training) & np.array(all_known)
+    return pl.Series(growing)
+
+
 def familiarity_of(data: Data, split: str) -> pl.DataFrame:
     """Return what of each sequence of a split the training split had seen; columns of `familiarity`."""
-    return familiarity(data.split("train")["keys"], data.split(split)["keys"])
+    asked = data.split(split)
+    return familiarity(data.split("train")["keys"], asked["keys"], asked.select(cut.COLUMNS))
 
 
 def trivial_flags(seen: pl.DataFrame) -> pl.DataFrame:
@@ -70,11 +92,14 @@ def trivial_flags(seen: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _pairs(sequences: pl.Series) -> pl.Series:
-    """Return the neighbors of each sequence as joined strings, the begin and the end being neighbors, too."""
-    padded = sequences.to_frame("keys").select(
-        pl.concat_list(pl.lit("\x02").alias("begin"), "keys", pl.lit("\x03").alias("end")).alias("keys")
+def _pairs(sequences: pl.DataFrame) -> pl.Series:
+    """Return the neighbors of each sequence as joined strings; begin and end are neighbors, too, if in the log."""
+    edges = {"begun": "\x02", "closed": "\x03"}
+    begin, end = (
+        pl.when(name).then(pl.concat_list(pl.lit(edge))).otherwise(pl.lit([], pl.List(pl.String)))
+        for name, edge in edges.items()
     )
+    padded = sequences.select(keys=begin.list.concat("keys").list.concat(end))
     rows = padded.with_row_index("row").explode("keys")
     pairs = rows.with_columns(pair=pl.col("keys") + _GAP + pl.col("keys").shift(-1).over("row"))
     return pairs.drop_nulls("pair").group_by("row", maintain_order=True).agg("pair")["pair"]
@@ -92,32 +117,37 @@ def _all_seen(known: pl.Series, asked: pl.Series) -> pl.Series:
 
 def ngram_scores(data: Data, split: str) -> dict[str, pl.DataFrame]:
     """Return the scores of unigram and bigram of the training split on a split, as far as the rules read them."""
-    training, asked = data.split("train")["keys"], data.split(split)["keys"]
-    seen = familiarity(training, asked).select("count_vector_seen")
-    return {name: pl.concat([own, seen], how="horizontal") for name, own in count_ngrams(training, asked).items()}
+    training, asked = data.split("train")["keys"], data.split(split)
+    cuts, seen = asked.select(cut.COLUMNS), familiarity_of(data, split).select("count_vector_seen")
+    counted = count_ngrams(training, asked["keys"], cuts)
+    return {name: pl.concat([own, seen], how="horizontal") for name, own in counted.items()}
 
 
-def count_ngrams(training: pl.Series, sequences: pl.Series) -> dict[str, pl.DataFrame]:
+def count_ngrams(
+    training: pl.Series, sequences: pl.Series, cuts: pl.DataFrame | None = None
+) -> dict[str, pl.DataFrame]:
     """Return `rank` (largest), `tail_probability` (smallest) and `has_unseen_key` by name, one row a sequence."""
-    (known, _), (asked, rows) = _distinct(training), _distinct(sequences)
+    (known, _), (asked, rows) = _distinct(training), _distinct(sequences, cuts)
     learned, shown = known["keys"].to_list(), asked["keys"].to_list()
     keys = KeyNumbers.of(learned)
     bigram = NGram(keys, learned, known["count"].to_numpy(), order=2)
     windows = make_windows(keys, shown, bigram.history)
     contexts = np.arange(len(keys) + 2)[:, None]  # every one: the keys, the begin, a key never seen
     tables = {name: bigram.probabilities(contexts[:, : order - 1]) for name, order in NGRAMS.items()}
-    return {name: _judge(table, windows, len(keys) + 2)[rows] for name, table in tables.items()}
+    spared = cut.spared_events(np.diff(windows.ends, prepend=0), asked)
+    return {name: _judge(table, windows, spared, len(keys) + 2)[rows] for name, table in tables.items()}
 
 
-def _judge(table: np.ndarray, windows: Windows, unseen_rank: int) -> pl.DataFrame:
+def _judge(table: np.ndarray, windows: Windows, spared: np.ndarray, unseen_rank: int) -> pl.DataFrame:
     """Judge every event by `table`, (contexts, V + 1), and each sequence by its oddest event; one row a sequence."""
     ranks, tails = _ranks_and_tails(table)
     known, place = windows.targets != UNSEEN, (windows.histories[:, 0], windows.targets)
     begins = np.concatenate([[0], windows.ends[:-1]])
+    judged_ranks, judged_tails = np.where(spared, 1, ranks[place]), np.where(spared, 1.0, tails[place])
     return pl.DataFrame(
         {
-            "rank": np.maximum.reduceat(np.where(known, ranks[place], unseen_rank), begins),
-            "tail_probability": np.minimum.reduceat(np.where(known, tails[place], 0.0), begins),
+            "rank": np.maximum.reduceat(np.where(known, judged_ranks, unseen_rank), begins),
+            "tail_probability": np.minimum.reduceat(np.where(known, judged_tails, 0.0), begins),
             "has_unseen_key": np.logical_or.reduceat(~known, begins),
         }
     )

@@ -9,8 +9,9 @@ import polars as pl
 
 from core.files import lock, write
 from evaluation import floors, rules, unseen
+from evaluation.table_file import read_table
 
-SCHEMA = {
+SCHEMA: dict[str, type[pl.DataType]] = {
     "date": pl.String,
     "status": pl.String,  # done, or failed with the reason
     "data": pl.String,
@@ -46,13 +47,15 @@ SCHEMA = {
     "device": pl.String,
     "commit": pl.String,
 }
+DECIMALS = 6
 IDENTITY = ("data", "protocol", "split_seed", "method", "model", "seed", "rule", "prevalence")
 TITLES = rules.RULE_TITLES | floors.TRIVIAL_TITLES | floors.NGRAM_TITLES | unseen.TITLES
 
 
 def read(path: Path) -> pl.DataFrame:
-    """Return all rows, or none if there is no ledger yet."""
-    return pl.read_csv(path, schema=SCHEMA) if path.is_file() else pl.DataFrame(schema=SCHEMA)
+    """Return all rows, or none if there is no ledger yet; raise BadInput if it was damaged since it was written."""
+    remedy = "mend it (git has the version before, if it is committed), or rename it to begin a new one."
+    return read_table(path, SCHEMA, remedy) if path.is_file() else pl.DataFrame(schema=SCHEMA)
 
 
 def record(path: Path, rows: list[dict]) -> pl.DataFrame:
@@ -61,7 +64,7 @@ def record(path: Path, rows: list[dict]) -> pl.DataFrame:
     A run that is done also takes the place of its earlier failure. Figures are rounded to 6 decimals. The file is
     locked meanwhile, so that two runs that end at once both stand in it.
     """
-    new = pl.DataFrame(rows, schema=SCHEMA).with_columns(pl.col(pl.Float64).round(6))
+    new = pl.DataFrame(rows, schema=SCHEMA).with_columns(pl.col(pl.Float64).round(DECIMALS))
     with lock(path):
         ledger = _merged(read(path), new)
         write(path, ledger)
@@ -110,8 +113,8 @@ def finished(
         & (pl.col("method") == method)
         & (pl.col("model") == model)
         & (pl.col("seed") == seed)
-        & (pl.col("alpha") == alpha)
-        & pl.col("prevalence").eq_missing(prevalence)
+        & (pl.col("alpha") == round(alpha, DECIMALS))
+        & pl.col("prevalence").eq_missing(None if prevalence is None else round(prevalence, DECIMALS))
     )
     return ledger.filter(mine)["rule"].drop_nulls()
 

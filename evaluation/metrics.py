@@ -19,7 +19,7 @@ def confusion(flags: np.ndarray, labels: np.ndarray) -> dict[str, int]:
 
 
 def measure(flags: np.ndarray, labels: np.ndarray, prevalence: float | None = None) -> dict[str, float | int | None]:
-    """Return the four counts, `false_alarm_rate`, and precision, recall, f1, mcc with `_low` and `_high` (95 %).
+    """Return the four counts, `false_alarm_rate`, and precision, recall, f1, mcc with `_low` and `_high` (95%).
 
     With `prevalence` the measures are those of a test set with that share of anomalies: normals are weighted, the
     counts stay as they are. Intervals are percentiles of a bootstrap over sequences, which for fixed flags is a

@@ -181,7 +181,14 @@ def calibrate(validation: pl.DataFrame, vocabulary_size: int, alpha: float) -> d
             f"{unseen / size:.2%} is the floor, alpha = {alpha:.2%} cannot be kept. "
             "The rules are calibrated on the others."
         )
+    elif 2 * unseen > allowed_alarms(size, alpha) > 0:
+        notes.append(
+            f"{unseen:,} of {size:,} validation sequences have a key that training never saw, most of what alpha = "
+            f"{alpha:.2%} allows: where so little is left, the rate averages up to a quarter above alpha."
+        )
     used = validation if kept else validation.filter(~pl.col("has_unseen_key"))
+    if "score" in used.columns:  # a rank or a tail probability puts unseen keys first by itself
+        used = used.with_columns(score=pl.when("has_unseen_key").then(pl.lit(float("inf"))).otherwise("score"))
     allowed = allowed_alarms(len(used), alpha)
     if allowed < 0:
         notes.append(
@@ -261,7 +268,7 @@ def sweep_k(scores: pl.DataFrame, vocabulary_size: int) -> pl.DataFrame:
 def candidate_rules(validation: pl.DataFrame, vocabulary_size: int, alphas: tuple[float, ...]) -> pl.DataFrame:
     """Return one row a rule and alpha, and one for the paper's K: its setting, and the share of validation it flags.
 
-    `rate_low` and `rate_high` bound that share with 95 % over bootstrap samples of the validation sequences.
+    `rate_low` and `rate_high` bound that share with 95% over bootstrap samples of the validation sequences.
     """
     decisions = {alpha: calibrate(validation, vocabulary_size, alpha) for alpha in alphas}
     rows = []
@@ -277,7 +284,7 @@ def candidate_rules(validation: pl.DataFrame, vocabulary_size: int, alphas: tupl
 
 
 def _bootstrap_share(flags: np.ndarray, resamples: int = 1_000) -> tuple[float, float]:
-    """Return 2.5 % and 97.5 % quantiles of the share of flagged sequences over bootstrap samples. Seeded."""
+    """Return 2.5% and 97.5% quantiles of the share of flagged sequences over bootstrap samples. Seeded."""
     shares = np.random.default_rng(0).binomial(len(flags), flags.mean(), size=resamples) / len(flags)
     low, high = np.quantile(shares, [0.025, 0.975])
     return float(low), float(high)

@@ -294,9 +294,10 @@ class Classical:
     def load(cls, folder: Path, train_sequences: Sequences | None = None) -> "Classical":
         """Return a saved detector, fitted again on what was saved; raise BadInput as `disk.load`."""
         about, keys, tensors = disk.load(folder, cls.method, train_sequences)
-        detector = cls(about["model"], about["seed"])
-        detector.settings, detector.keys = about["settings"], keys
-        names = np.array(keys.keys, dtype=object)[tensors["keys"].numpy()]
-        sequences = [tuple(part) for part in np.split(names, tensors["ends"].numpy()[:-1])]
-        detector._learn(sequences, tensors["weights"].numpy())
+        with disk.fitting(folder):
+            detector = cls(about["model"], about["seed"])
+            detector.settings, detector.keys = about["settings"], keys
+            names = np.array(keys.keys, dtype=object)[tensors["keys"].numpy()]
+            sequences = [tuple(part) for part in np.split(names, tensors["ends"].numpy()[:-1])]
+            detector._learn(sequences, tensors["weights"].numpy())
         return detector

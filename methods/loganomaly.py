@@ -153,10 +153,12 @@ class LogAnomaly(WindowDetector):
     ) -> "LogAnomaly":
         """Return a saved detector; raise BadInput as `disk.load`, and if it was trained with another `encoder`."""
         about, keys, weights = disk.load(folder, cls.method, train_sequences)
-        detector = cls(about["seed"], settings=Settings(**about["settings"]), templates=about["templates"])
-        detector.keys, detector.vectors = keys, about["vectors"]
-        saved = None if detector.vectors == "learned" else weights["vectors.weight"][: len(keys)]
-        detector._restore(Network(len(keys), detector.settings, saved), weights)
+        settings = disk.settings_of(about, Settings, Path(folder))
+        with disk.fitting(folder):
+            detector = cls(about["seed"], settings=settings, templates=about["templates"])
+            detector.keys, detector.vectors = keys, about["vectors"]
+            saved = None if detector.vectors == "learned" else weights["vectors.weight"][: len(keys)]
+            detector._restore(Network(len(keys), detector.settings, saved), weights)
         if detector.vectors == "encoder":
             detector.encoder = encoder
             detector._check_encoder(Path(folder))

@@ -12,7 +12,7 @@ swaps another for a random one, and their center counts validation, too, with dr
 as masked, and the center is that of training alone, without dropout, in the same passes of masks as at test.
 
 An end token closes a stretch; ours. It is no remedy for sessions that break off at once: on hdfs_keys (seed 0, a false
-alarm rate of 1 % on validation) masked keys find 52 % of the anomalies under ten keys, with it and without it. The
+alarm rate of 1% on validation) masked keys find 52% of the anomalies under ten keys, with it and without it. The
 distance finds all of those, and little else: its best F1 is .54, and .16 among sessions of ten keys or more.
 """
 

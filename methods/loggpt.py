@@ -21,8 +21,9 @@ has no loss scaler for GPUs that compute in fp16.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,14 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.keys import Sequences, weigh
+from core.schemas import SavedLogGPT, read_checked
 from methods.next_key import NextKey
 from methods.next_key.batches import chunk, pad
 from methods.next_key.models.adapter import to_full_precision
-from methods.next_key.recipes import TrainingSettings
 from methods.next_key.scoring import choice_log_probabilities
 from methods.parts import disk, reinforce
 from methods.parts.learning import draw, learn
+from methods.parts.recipes import TrainingSettings
 from methods.parts.reinforce import Episodes, Policy, Rollout, key_choices
 
 REINFORCEMENTS = ("ppo", "released", "logllama")
@@ -137,7 +139,7 @@ class LogGPT:
     def _pretrain(self, train_sequences: Sequences, validation: Sequences, checkpoints: Path) -> pl.DataFrame:
         """Return the curve of the first stage; both it and the model come from disk, now or when resumed."""
         kept, about = checkpoints / "pretrained", checkpoints / "pretraining.json"
-        if not kept.is_dir():
+        if not _is_whole(kept, about):
             curve = self.detector.fit(train_sequences, validation, checkpoints / "pretraining")
             about.write_text(curve.write_json(), encoding="utf-8")
             self.detector.save(kept)
@@ -262,9 +264,22 @@ class LogGPT:
         path = Path(folder) / "loggpt.json"
         if not path.is_file():
             raise BadInput(f"{Path(folder).as_posix()} holds no trained detector; run compare.ipynb first.")
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_checked(path, SavedLogGPT, disk.AGAIN)
         detector = NextKey.load(folder, train_sequences)
-        settings = Settings(pretraining=detector.settings, **about["settings"])
+        settings = replace(disk.settings_of(about, Settings, path), pretraining=detector.settings)
         loaded = cls(seed=detector.seed, reinforcement=about["reinforcement"], settings=settings)
         loaded.detector, loaded.labels = detector, about["labels"]
         return loaded
+
+
+def _is_whole(kept: Path, about: Path) -> bool:
+    """Return whether the first stage is complete and can be read back; what is damaged is removed, and said so."""
+    if not kept.is_dir():
+        return False
+    try:
+        pl.read_json(about, infer_schema_length=None)
+        return NextKey.load(kept).model is not None
+    except (BadInput, pl.exceptions.PolarsError, OSError) as error:
+        print(f"{kept.as_posix()} is damaged ({error}): the first stage begins anew", flush=True)
+        shutil.rmtree(kept.parent / "reinforcement", ignore_errors=True)  # it went on from there
+        return False

@@ -220,7 +220,7 @@ PROTOCOLS = {
     "logllm": Protocol(
         Grouping("lines", 100, 100),
         SplitSettings("chronological", train_normals=None, train_share=0.8),
-        "LogLLM: 100 lines without overlap, the first 80 % to train. It is supervised and trains on anomalies, too; "
+        "LogLLM: 100 lines without overlap, the first 80% to train. It is supervised and trains on anomalies, too; "
         "here they are unused",
     ),
     "chronological": Protocol(

@@ -9,8 +9,10 @@ from typing import Any
 from core.errors import BadInput
 from parsing.datasets import OWN_MASKS, PROTOCOLS, SPECS, Spec, grouping_of
 from parsing.lines.files import LogFile
-from parsing.lines.headers import compile_header, guess_time, propose_format, split_fields
-from parsing.own_log import load_own_spec, regex_problem
+from parsing.lines.headers import compile_header, split_fields
+from parsing.lines.proposals import propose_format
+from parsing.lines.times import guess_time
+from parsing.own_spec import load_own_spec, regex_problem
 from parsing.sequences.assemble import Plan
 from parsing.sequences.group import Grouping
 from parsing.sequences.split import SplitSettings
@@ -20,6 +22,8 @@ from parsing.templates.masks import Mask
 GUESSED_FROM = 1_000  # lines
 MOST_SECONDS = 100 * 366 * 86_400
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+ENDINGS = ("", "log", "txt", "csv", "json", "jsonl", "parquet", "yaml", "yml", "gz", "tgz", "tar", "zst", "zip")
+MOST_SEED = 2**32 - 1  # what every library that draws takes
 WINDOWS = ("window", "step", "window_lines", "step_lines")
 
 
@@ -77,7 +81,10 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--mine": {"choices": ["whole", "train"], "default": "whole", "help": "on all lines, or on training lines"},
         "--templates": {"type": Path, "metavar": "FILE", "help": "templates.csv of an earlier run, instead of mining"},
     },
-    "where to": {"--out": {"type": Path, "help": "data folder to write (default: data/<name>)"}},
+    "where to": {
+        "--out": {"type": Path, "help": "data folder to write (default: data/<name>)"},
+        "--replace": {"action": "store_true", "help": "replace a data folder that was made of other sources"},
+    },
 }  # fmt: skip
 
 
@@ -102,8 +109,17 @@ def job_of(options: argparse.Namespace) -> Job:
     grouping = find_grouping(options, spec, name)
     split = find_split(options, spec, protocol.split)
     plan = Plan(grouping, split, options.seed, options.mine, options.templates, *faults)
-    out = options.out or Path("data") / Path(options.name).name.split(".")[0]
+    out = options.out or Path("data") / folder_name(options.name)
     return Job(spec, plan, name, find_lines(options, spec, name), _changed(options, out=out))
+
+
+def folder_name(name: str) -> str:
+    """Return the data folder of a log: its name without endings, so that app.log.2026-01 and app.log.2026-02 differ."""
+    parts = [part for part in Path(name).name.split(".") if part.lower() not in ENDINGS]
+    found = re.sub(r"[^\w-]+", "-", "-".join(parts)).strip("-")
+    if not found:
+        raise BadInput(f"{name!r} gives the data folder no name; choose one, such as --out data/mine.")
+    return found
 
 
 def _changed(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
@@ -218,8 +234,8 @@ def find_split(options: argparse.Namespace, spec: Spec | None, default: SplitSet
         settings = replace(settings, train_normals=options.train_normals)
     if options.validation_share is not None:
         settings = replace(settings, validation_share=options.validation_share)
-    if options.seed < 0:
-        raise BadInput(f"--seed {options.seed} is below 0; give 0 or more.")
+    if not 0 <= options.seed <= MOST_SEED:
+        raise BadInput(f"--seed {options.seed} cannot be used; give one from 0 to {MOST_SEED:,}.")
     if (settings.train_normals or 2) < 2 or not 0 < settings.validation_share < 1:
         raise BadInput("The split needs --train-normals of at least 2 and a --validation-share between 0 and 1.")
     return settings

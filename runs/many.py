@@ -20,11 +20,12 @@ import polars as pl
 from tqdm import tqdm
 
 from core.data import open_data
-from core.errors import EXIT_CODE, BadInput
-from core.files import read_json
+from core.errors import EXIT_CODE, INTERRUPTED, BadInput
+from core.files import disk_fault
+from core.schemas import Config, read_checked
 from evaluation import ledger, verdicts
 from runs import steps
-from runs.folder import LEDGER, open_run, run_folder
+from runs.folder import LEDGER, hold, open_run, refuse_other, run_folder, wanted_config
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Wanted:
     model: str
     folder: str
     seed: int
+    settings: dict  # what the detector describes; a run folder with others is refused
     alpha: float
     prevalence: float | None = None
     ask_once: bool = False
@@ -57,7 +59,12 @@ class Wanted:
 
 
 def run_all(wanted: list[Wanted]) -> pl.DataFrame:
-    """Do what the ledger lacks; return one row a run: `method, data, seed, status, seconds` (of this call)."""
+    """Do what the ledger lacks; return one row a run: `method, data, seed, status, seconds` (of this call).
+
+    Raise BadInput, before the first one begins, if the folder of one holds a run of other data or with other settings.
+    """
+    for run in wanted:
+        _refuse_other(run)
     workers, threads = _workers()
     terminal = sys.stderr if sys.stderr.isatty() else io.StringIO()  # disabled, the bar would not count
     with (
@@ -109,10 +116,19 @@ def _run(run: Wanted, bar: tqdm) -> dict:
     process.join()
     seconds = time.perf_counter() - started
     status = "done" if process.exitcode == 0 else f"failed: {_reason(run.log, process.exitcode)}"[:200]
-    _record(run, status)
+    if process.exitcode != INTERRUPTED:  # it goes on, and has not failed
+        _record(run, status)
     bar.update()
     tqdm.write(f"[{bar.n}/{bar.total}] {run.title}: {status} in {seconds:.0f} s", file=sys.stdout)
     return row | {"status": status, "seconds": seconds}
+
+
+def _refuse_other(run: Wanted) -> None:
+    path = run.results / "config.json"
+    if path.is_file():
+        found = read_checked(path, Config, f"remove {run.results.as_posix()} to start again.")
+        config = wanted_config(open_data(run.folder), run.model, run.seed, run.settings, run.method)
+        refuse_other(run.results, found, config)
 
 
 def is_done(run: Wanted) -> bool:
@@ -128,8 +144,7 @@ def _record(run: Wanted, status: str) -> None:
     """Write the verdicts of a run, or its failure, into the ledger."""
     if status == "done":
         opened = open_run(run.folder, run.model, run.seed, run.method)
-        found = read_json(opened.folder / "metrics.json", "remove it and run the same command again.")
-        steps.record(opened, found, opened.read_decision())
+        steps.record(opened, opened.read_metrics(), opened.read_decision())
         return
     about = open_data(run.folder).ledger_columns() | {"method": run.method, "model": run.model, "seed": run.seed}
     ledger.record(LEDGER, [about | {"date": verdicts.today(), "status": status}])
@@ -151,13 +166,16 @@ def _work(run: Wanted) -> None:
         contextlib.redirect_stderr(file),
     ):
         try:
-            steps.complete(run.make, run.folder, run.seed, run.alpha, run.prevalence, run.ask_once)
+            with hold(run.results):
+                steps.complete(run.make, run.folder, run.seed, run.alpha, run.prevalence, run.ask_once)
         except BadInput as error:
             print(error)
             sys.exit(EXIT_CODE)
         except KeyboardInterrupt:
             print("interrupted; the same command goes on where it stopped")
-            sys.exit(130)
-        except Exception:
+            sys.exit(INTERRUPTED)
+        except Exception as error:
             traceback.print_exc()
+            if (fault := disk_fault(error)) is not None:
+                print(fault)
             sys.exit(1)

@@ -12,13 +12,15 @@ from typing import Protocol
 
 import polars as pl
 
+from core.asked import check_alpha, check_prevalence
 from core.data import open_data
 from core.environment import peak_memory_gb
 from core.errors import BadInput
 from core.files import is_first_process, write
-from evaluation import floors, ledger, rules, unseen, verdicts
-from evaluation.report import page, reasons
+from evaluation import cut, floors, ledger, rules, unseen, verdicts
+from evaluation.report import cells, page, reasons
 from evaluation.report.alarms import alarms
+from runs import marks
 from runs.folder import LEDGER, Run, start_run
 
 Gallery = Mapping[str, Sequence[tuple[str, str]]]  # sequences of each case, as HTML and as a line
@@ -61,6 +63,8 @@ def complete(make: Make, folder: str, seed: int, alpha: float, prevalence: float
 
     `make` gives the untrained detector of a `seed` and the `templates` of a data folder (contract 3).
     """
+    check_alpha(alpha)
+    check_prevalence(prevalence)
     data = open_data(folder)
     detector = make(seed=seed, templates=data.templates)
     run = start_run(folder, detector.name, seed, detector.describe(), detector.method)
@@ -112,16 +116,19 @@ def score(run: Run, split: str, ask: Score) -> pl.DataFrame:
     `ask` is called unless the file is there and was made by this model of these data, by the hashes of both.
     """
     path, hashes = run.folder / f"{split}_scores.parquet", run.hashes
-    if path.is_file() and hashes.items() <= pl.read_parquet_metadata(path).items():
-        return pl.read_parquet(path)
+    if (kept := _kept(path, hashes)) is not None:
+        return kept
     sequences = run.data.split(split)
-    distinct, rows, first = _distinct(sequences["keys"])
+    distinct, rows, first = _distinct(sequences)
     started = time.perf_counter()
-    scored = ask(distinct.to_list())
+    scored = ask(distinct["keys"].to_list())
     seconds = (time.perf_counter() - started) / max(1, len(sequences))
-    seen = floors.familiarity(run.data.split("train")["keys"], distinct)
+    _refuse_not_finite(scored, run)
+    cuts = distinct.select(cut.COLUMNS)
+    seen = floors.familiarity(run.data.split("train")["keys"], distinct["keys"], cuts)
     if "has_unseen_key" not in scored.columns:
         scored = scored.with_columns(has_unseen_key=~seen["all_keys_seen"])
+    scored = cut.spare(scored, cuts)
     of_each = pl.concat([scored, seen], how="horizontal")[rows]
     about = [sequences.select("sequence_id", "label"), of_each, first.to_frame("first_of_its_kind")]
     whole = pl.concat(about, how="horizontal").with_columns(seconds=pl.lit(seconds))
@@ -129,15 +136,40 @@ def score(run: Run, split: str, ask: Score) -> pl.DataFrame:
     return whole
 
 
-def _distinct(sequences: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
+def _kept(path: Path, hashes: dict[str, str]) -> pl.DataFrame | None:
+    """Return the scores of an earlier call; None if they are of another model or other data, or damaged."""
+    try:
+        if path.is_file() and hashes.items() <= pl.read_parquet_metadata(path).items():
+            return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError):
+        print(f"{path.as_posix()} is damaged: scoring again", flush=True)
+    return None
+
+
+def _distinct(sequences: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
     """Return the distinct sequences, for each sequence which of them it is, and which come first.
 
     Log data repeat themselves, 575,000 sessions of HDFS are some 27,000 distinct ones: only these become Python lists.
+    The same keys are told apart where the log cut one of them off.
     """
-    joined = sequences.list.join(" ").alias("keys")  # no key holds a blank
-    first = joined.is_first_distinct()
-    numbered = joined.filter(first).to_frame().with_row_index("row")
-    return sequences.filter(first), joined.to_frame().join(numbered, on="keys", maintain_order="left")["row"], first
+    same = ("joined", *cut.COLUMNS)
+    joined = sequences.with_columns(joined=pl.col("keys").list.join(" "))  # no key holds a blank
+    first = joined.select(pl.struct(same).is_first_distinct()).to_series()
+    numbered = joined.filter(first).select(same).with_row_index("row")
+    rows = joined.select(same).join(numbered, on=same, maintain_order="left")["row"]
+    return sequences.filter(first), rows, joined["joined"].is_first_distinct()
+
+
+def _refuse_not_finite(scored: pl.DataFrame, run: Run) -> None:
+    """Refuse the scores of a training that diverged: what is no number lies above no threshold and is never flagged."""
+    finite = "score" not in scored.columns or scored["score"].is_finite().all()
+    if "event_log_probabilities" in scored.columns:  # minus infinity is an unseen key
+        finite = finite and not scored["event_log_probabilities"].explode().is_nan().any()
+    if not finite:
+        raise BadInput(
+            f"{run.folder.as_posix()} gives scores that are no numbers: its training diverged; remove that folder and "
+            "train again with a smaller learning rate or another SEED."
+        )
 
 
 def calibrate(run: Run, scores: pl.DataFrame, alpha: float) -> dict:
@@ -145,9 +177,11 @@ def calibrate(run: Run, scores: pl.DataFrame, alpha: float) -> dict:
 
     Return what it holds, see `rules.calibrate`.
     """
+    check_alpha(alpha)
     counted = floors.ngram_scores(run.data, "validation")
     decision = verdicts.calibrate_all(scores, len(run.data.known_keys), alpha, counted, run.data.is_windowed)
-    decision = {"data_hash": run.data.manifest["data_hash"]} | decision
+    decision = run.hashes | decision
+    marks.unmark(run)
     write(run.folder / "decision.json", decision)
     return decision
 
@@ -164,8 +198,8 @@ def accept_unseen(run: Run, scores: pl.DataFrame) -> dict[str, pl.DataFrame]:
     keys = unseen.unseen_keys(test, known)
     path = run.folder / "triage.csv"
     queue = unseen.triage(test, keys, run.data.templates)
-    queue = unseen.keep_answers(queue, unseen.read_answers(path)) if path.is_file() else queue
-    write(path, queue)
+    queue = unseen.keep_answers(queue, cells.unguard(unseen.read_answers(path))) if path.is_file() else queue
+    write(path, cells.guard(queue))
     answers = unseen.answered(queue) or unseen.label_answers(test, keys)
     return {"ask_once": unseen.settle(test, scores, known, unseen.ask_once(keys, answers))}
 
@@ -181,6 +215,7 @@ def judge(
 
     `accepted` are the scores of `accept_unseen`, whose verdicts stand beside the others.
     """
+    check_prevalence(prevalence)
     counted = floors.ngram_scores(run.data, "test")
     judged, found = verdicts.measure_all(scores, decision, counted, prevalence, accepted or {})
     manifest = run.data.manifest
@@ -191,6 +226,7 @@ def judge(
     training = run.training.select("seconds", "peak_memory_gb").max().row(0, named=True)
     found["seconds"] = {"training": training["seconds"], "scoring": scores["seconds"].sum()}
     found["peak_memory_gb"] = max(peak_memory_gb(), training["peak_memory_gb"])
+    marks.unmark(run)
     write(run.folder / "test_scores.parquet", judged, run.hashes)
     write(run.folder / "metrics.json", found)
     return judged, found
@@ -225,10 +261,10 @@ def explain(run: Run, judged: pl.DataFrame, rule: str, expected: Expected) -> Ga
 def report(run: Run, judged: pl.DataFrame, gallery: Gallery, expected: Expected) -> None:
     """Write alarms.csv and report.html of the run; `gallery` is that of `explain`."""
     listed = alarms(judged, run.data.sequences, run.data.templates, expected)
-    write(run.folder / "alarms.csv", listed)
+    write(run.folder / "alarms.csv", cells.guard(listed))
     shown = {case: [html for html, _ in sequences] for case, sequences in gallery.items()}
     path = page.write_page(run.folder, shown, run.data.templates)
-    print(f"{path.as_posix()}: open it in any browser; alarms.csv lists {len(listed):,} flagged sequences")
+    print(f"{path.as_posix()}: open it in any browser; alarms.csv lists all {len(listed):,} that any rule flags")
 
 
 def record(run: Run, found: dict, decision: dict) -> pl.DataFrame:

@@ -116,6 +116,15 @@ def test_the_three_wings_never_import_each_other():
             assert wing == "methods" or not imported & {"torch", "transformers"}, path
 
 
+@pytest.mark.slow
+def test_every_benchmark_can_be_imported():
+    """A name that moved is found by no other test: these programs run by hand alone."""
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    code = "\n".join(f"import benchmarks.{name}" for name in names)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2_000:]
+
+
 def test_importing_utils_does_not_import_torch():
     code = "import sys, utils; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

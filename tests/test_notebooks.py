@@ -14,6 +14,8 @@ import polars as pl
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
+from tests.changed import other_data
+
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("train", "get_k", "test")  # of one run; compare.ipynb is about many
 ALL = (*NAMES, "notebooks/compare")
@@ -224,10 +226,11 @@ def test_bad_input_inside_a_notebook_is_one_sentence_with_exit_code_2(job):
 
 @pytest.mark.slow
 def test_results_of_another_version_of_the_data_are_refused(job):
-    path = job[1] / "data" / "small" / "manifest.json"
-    kept = path.read_text()
-    path.write_text(json.dumps(json.loads(kept) | {"data_hash": "0" * 16}))
+    folder = job[1] / "data" / "small"
+    kept = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    other_data(folder)
     done = run_job(job[1])
-    path.write_text(kept)
+    for path, content in kept.items():
+        path.write_bytes(content)
     assert done.returncode == 2
     assert "is a run with data hash" in done.stderr

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
+from core.errors import BadInput
+from evaluation.report import cells
 from evaluation.report.reasons import END, Choices, as_share, judged_rules
 
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -53,6 +56,14 @@ def alarms(
     template = pl.col("key").replace_strict(dict(templates), default=None, return_dtype=pl.String)
     found = found.with_columns(template.alias("template"))
     return found.select(*SCHEMA).cast(pl.Schema(SCHEMA)).sort("tail_probability", maintain_order=True)
+
+
+def read_alarms(path: Path) -> pl.DataFrame:
+    """Return alarms.csv of a run, columns of `SCHEMA`; raise BadInput if it is not there or damaged."""
+    try:
+        return cells.unguard(pl.read_csv(path, schema=SCHEMA))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{path.as_posix()} is missing or damaged; run test.ipynb again.") from error
 
 
 def read_choices(text: str | None) -> list[tuple[str, str]]:

@@ -1,10 +1,13 @@
 """The result tables of README.md and results/README.md, made from the reference ledger and the published figures."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from html import escape
 from pathlib import Path
 
 import polars as pl
 
+from core.errors import printable
 from core.files import write
 from evaluation import compare, ledger
 from evaluation.ledger import TITLES, number
@@ -37,9 +40,15 @@ def stated(runs: pl.DataFrame) -> list[Section]:
 # -------------------------------------------------------------------------------------------------- README.md
 
 
+def on_the_first_page(runs: pl.DataFrame) -> list[Section]:
+    """Return those of the `stated` tables that are of real data; simulated ones only where there is nothing else."""
+    every = stated(runs)
+    return [(about, rows) for about, rows in every if not about["simulated"]] or every
+
+
 def headline(runs: pl.DataFrame, published: pl.DataFrame) -> str:
     """Return the table of README.md: data sets as columns, and what stands on each of them as rows."""
-    columns = [_column(about, best_rows(rows), published) for about, rows in stated(runs)]
+    columns = [_column(about, best_rows(rows), published) for about, rows in on_the_first_page(runs)]
     names = list(columns[0])
     lines = [f"| {name} | {' | '.join(column[name] for column in columns)} |" for name in names[1:]]
     return "\n".join([_head(["F1", *(column[names[0]] for column in columns)]), *lines])
@@ -81,7 +90,12 @@ def _column(about: dict, best: dict[str, dict | None], published: pl.DataFrame) 
 
 def label(about: dict) -> str:
     """Return the name of a data set; simulated data says so wherever it shows."""
-    return f"{about['data']} (simulated)" if about["simulated"] else about["data"]
+    return f"{_text(about['data'])} (simulated)" if about["simulated"] else _text(about["data"])
+
+
+def _text(value) -> str:
+    """Return a value as text of a cell or a head: no markup, no end of the cell."""
+    return escape(printable(str(value)), quote=False).replace("|", "&#124;")
 
 
 def _with_name(row: dict | None) -> str:
@@ -100,7 +114,7 @@ def everything(runs: pl.DataFrame, published: pl.DataFrame) -> str:
     parts = [_INTRODUCTION, *(_section(about, rows, published) for about, rows in sections(runs))]
     failed = ledger.failures(runs)
     if len(failed):
-        lines = [f"| {' | '.join(map(str, row))} |" for row in failed.iter_rows()]
+        lines = [f"| {' | '.join(map(_text, row))} |" for row in failed.iter_rows()]
         parts.append("## Failed runs\n\n" + "\n".join([_head(failed.columns), *lines]))
     return "\n\n".join(parts) + "\n"
 
@@ -122,7 +136,9 @@ def _head(names: Sequence[str]) -> str:
 def _section(about: dict, rows: pl.DataFrame, published: pl.DataFrame) -> str:
     share = about["test_anomalies"] / about["test_sequences"]
     at = "at its own share of anomalies" if about["prevalence"] is None else f"weighted to {about['prevalence']:.2%}"
-    title = f"## {about['data']}{' (simulated log)' if about['simulated'] else ''}, split {about['protocol']}, {at}"
+    title = (
+        f"## {_text(about['data'])}{' (simulated log)' if about['simulated'] else ''}, split {about['protocol']}, {at}"
+    )
     sizes = f"{about['test_sequences']:,} test sequences, {about['test_anomalies']:,} anomalous ({share:.1%})."
     every = rows.to_dicts()
     commands = list(dict.fromkeys(map(_command, every)))
@@ -156,9 +172,9 @@ def _name(row: dict) -> str:
 def _command(row: dict) -> str:
     """Return what makes a row again; the trivial detectors come with any model."""
     if row["method"] in ("next_key", "trivial"):
-        words = [f"make sweep DATA={row['data']}", f"MODELS={row['model'] or 'tiny-llama'}"]
+        words = [f"make sweep DATA={shlex.quote(row['data'])}", f"MODELS={row['model'] or 'tiny-llama'}"]
     else:
-        words = [f"make compare DATA={row['data']}"]
+        words = [f"make compare DATA={shlex.quote(row['data'])}"]
     seeds = row["seed"] if row["model"] else row["split_seed"]
     words.append(f'SEEDS="{" ".join(map(str, seeds))}"')
     if row["prevalence"] is not None:

@@ -8,11 +8,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import jinja2
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from core.files import read_json, write
-from evaluation.report.alarms import SCHEMA, read_choices
+from core.files import write
+from core.schemas import Config, Environment, read_checked
+from evaluation import stored
+from evaluation.report.alarms import read_alarms, read_choices
 from evaluation.report.reasons import as_tail, in_words, place
 from evaluation.rules import RULE_TITLES
 from evaluation.show import tables
@@ -37,12 +39,12 @@ CAPTIONS = {
 }
 WIDE = ("confusion",)  # pictures of several panels, which half a page would make too small to read
 # Autoescape for every value, whatever the name of the template ends in: a log line is text and nothing else.
-PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
+PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
-    undefined=StrictUndefined,
+    undefined=jinja2.StrictUndefined,
 )
 
 
@@ -58,12 +60,13 @@ def write_page(
     text is escaped), `rule` the rule they are of, the default one if nothing is said, `templates` the template of each
     key.
     """
-    config, environment, decision, found = (
-        read_json(folder / f"{name}.json", "run test.ipynb again.")
-        for name in ("config", "environment", "decision", "metrics")
-    )
+    again = "run test.ipynb again."
+    config = read_checked(folder / "config.json", Config, again)
+    environment = read_checked(folder / "environment.json", Environment, again)
+    decision = stored.read_decision(folder / "decision.json", again)
+    found = stored.read_metrics(folder / "metrics.json", again)
     default = found["default_rule"]
-    listed = pl.read_csv(folder / "alarms.csv", schema=SCHEMA)
+    listed = read_alarms(folder / "alarms.csv")
     alarms = _alarms(listed, default, templates)
     values = {
         "policy": POLICY,

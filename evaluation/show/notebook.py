@@ -9,6 +9,7 @@ import polars as pl
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from core.errors import printable
 from evaluation.show.formats import head, readable
 
 
@@ -34,12 +35,12 @@ def as_text(frame: pl.DataFrame, caption: str) -> str:
         )
 
     rule = "  " + "  ".join("-" * width for width in widths)
-    return "\n".join(line.rstrip() for line in [caption, row(heads), rule, *map(row, cells)])
+    return "\n".join(line.rstrip() for line in [printable(caption), row(heads), rule, *map(row, cells)])
 
 
 def show_plot(figure: Figure, path: Path, label: str) -> None:
     """Show a figure and save it as PNG at `path`; `label` (data, model, seed) is printed in its corner."""
-    figure.text(0.995, 0.005, label, ha="right", va="bottom", fontsize=7, color="gray")
+    figure.text(0.995, 0.005, label, ha="right", va="bottom", fontsize=7, color="gray", parse_math=False)
     figure.set_layout_engine("constrained", rect=(0, 0.035, 1, 0.965))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
@@ -51,7 +52,7 @@ def show_plot(figure: Figure, path: Path, label: str) -> None:
 
 def show_html(html: str, text: str) -> None:
     """Show HTML in a notebook; `text` stands for it in a log."""
-    display({"text/html": html, "text/plain": text}, raw=True)
+    display({"text/html": html, "text/plain": printable(text)}, raw=True)
 
 
 def show_sentence(sentence: str) -> None:
@@ -60,10 +61,11 @@ def show_sentence(sentence: str) -> None:
 
 
 def _cells(frame: pl.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
-    """Return heads, cells as text, and which columns are figures."""
-    heads = [head(name) for name in frame.columns]
+    """Return heads, cells as text, and which columns are figures; what a terminal would obey is written out."""
+    heads = [printable(head(name)) for name in frame.columns]
     cells = [
-        [readable(name, value) for name, value in zip(frame.columns, row, strict=True)] for row in frame.iter_rows()
+        [printable(readable(name, value)) for name, value in zip(frame.columns, row, strict=True)]
+        for row in frame.iter_rows()
     ]
     return heads, cells, [dtype.is_numeric() for dtype in frame.dtypes]
 

@@ -31,7 +31,7 @@ def lengths(training: pl.Series, context: int) -> Figure:
     axes.text(
         0.98,
         0.92,
-        f"beyond the context of {context} tokens: {beyond:.1%}, cut off: 0 %",
+        f"beyond the context of {context} tokens: {beyond:.1%}, cut off: 0%",
         ha="right",
         transform=axes.transAxes,
     )
@@ -112,9 +112,9 @@ def k_stability(samples: np.ndarray, k: int) -> Figure:
 
 
 def f1_bars(table: pl.DataFrame) -> Figure:
-    """Plot F1 of every rule and trivial detector with its 95 % interval; `table` is that of `tables.verdicts`."""
+    """Plot F1 of every rule and trivial detector with its 95% interval; `table` is that of `tables.verdicts`."""
     rows = table.drop_nulls("f1").reverse()
-    figure, axes = _axes("F1 on the test set, with 95 % intervals", "F1", "", height=0.42 * len(rows) + 1.0)
+    figure, axes = _axes("F1 on the test set, with 95% intervals", "F1", "", height=0.42 * len(rows) + 1.0)
     if rows.is_empty():
         axes.text(0.5, 0.5, "no F1: the test set has no labeled anomaly", ha="center", transform=axes.transAxes)
         return figure

@@ -169,7 +169,7 @@ def conclusion(found: dict) -> str:
     outcome = "beats" if f1[default] > f1[floor] else "does not beat"
     close = ", which lies within its interval" if own["f1_low"] <= f1[floor] < f1[default] else ""
     return (
-        f"The default verdict, {ledger.TITLES[default]}, has F1 {f1[default]:.3f} ({own['f1_low']:.3f} to "
+        f"The default verdict ({ledger.TITLES[default]}) has F1 {f1[default]:.3f} ({own['f1_low']:.3f} to "
         f"{own['f1_high']:.3f}) at a false-alarm rate of {own['false_alarm_rate']:.2%}. It {outcome} the best "
         f"trivial detector ({ledger.TITLES[floor].removeprefix('trivial: ')}, F1 {f1[floor]:.3f}){close}."
     )
@@ -182,7 +182,7 @@ def promise(decision: dict) -> str:
     return (
         f"{size:,} validation sequences can promise a false-alarm rate of {decision['smallest_alpha']:.2%} at best. At "
         f"alpha = {decision['alpha']:.2%} the rate is at most alpha on average over calibrations; that of this one "
-        f"lies between {low:.2%} and {high:.2%} with 95 % confidence, lower where ranks tie or counts excuse."
+        f"lies between {low:.2%} and {high:.2%} with 95% confidence, lower where ranks tie or counts excuse."
     )
 
 

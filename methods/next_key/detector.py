@@ -8,23 +8,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
+import torch
 from accelerate import PartialState
 from transformers import PreTrainedModel, set_seed
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+from core import schemas
 from core.errors import BadInput
 from core.keys import Sequences
 from methods.next_key.batches import chunk, pad
-from methods.next_key.embeddings import KEY_EMBEDDINGS, key_words, restrict_to_keys, start_keys
+from methods.next_key.causality import refuse_seeing_ahead
+from methods.next_key.embeddings import key_words, restrict_to_keys, start_keys
 from methods.next_key.memory import Load, first_load, fit_in_memory, release
 from methods.next_key.models import adapter, hub
 from methods.next_key.models.machine import UNSLOTH, Plan, merging_plan, move, small_plan, whole_plan
-from methods.next_key.models.tiny import TINY_MODELS, build_tiny
-from methods.next_key.recipes import RECIPES, TrainingSettings
+from methods.next_key.models.tiny import build_tiny
 from methods.next_key.scoring import likeliest, score_sequences
 from methods.next_key.training import mean_validation_loss, train
 from methods.next_key.vocabulary import Vocabulary
-from methods.parts import disk
+from methods.parts import choices, disk
+from methods.parts.recipes import TrainingSettings
 
 disable_progress_bar()  # one bar for each saved checkpoint would drown the line an epoch
 set_verbosity_error()  # its notices are about checkpoints that this package writes and reads itself
@@ -52,29 +55,17 @@ class NextKey:
         key_embeddings: str | None = None,
     ) -> None:
         self.name, self.seed = model, seed
-        self.checkpoint = None if model in TINY_MODELS else hub.find_checkpoint(model)
-        self.settings = settings or _recipe(recipe or ("lora" if self.checkpoint else "tiny"))
+        self.checkpoint = choices.find_checkpoint(model, torch.cuda.is_available())
+        self.settings = settings or choices.choose_recipe(recipe, self.checkpoint)
         self.templates = {key: text for key, text in (templates or {}).items() if text}
-        self.key_embeddings = self._key_embeddings(key_embeddings)
+        self.key_embeddings = choices.choose_key_embeddings(
+            key_embeddings, self.checkpoint, bool(self.templates), model
+        )
         self.revision: str | None = None
-
-    def _key_embeddings(self, wanted: str | None) -> str:
-        if self.checkpoint is None:
-            if wanted not in (None, "random"):
-                raise BadInput(f"{self.name} has no rows of its own: KEY_EMBEDDINGS can only be 'random' (or None).")
-            return "random"
-        if wanted is None:
-            return "template" if self.templates else "random"
-        if wanted not in KEY_EMBEDDINGS:
-            raise BadInput(f"There is no KEY_EMBEDDINGS {wanted!r}; choose one of {', '.join(KEY_EMBEDDINGS)}.")
-        if wanted == "template" and not self.templates:
-            raise BadInput("KEY_EMBEDDINGS = 'template' needs templates, and these keys came without; set 'random'.")
-        return wanted
 
     def describe(self) -> dict:
         """Return the settings that a run keeps in its `config.json`."""
-        about = asdict(self.settings) | {"key_embeddings": self.key_embeddings}
-        return about | ({"checkpoint": hub.short_name(self.checkpoint)} if self.checkpoint else {})
+        return choices.describe(self.settings, self.key_embeddings, self.checkpoint)
 
     @cached_property
     def plan(self) -> Plan:
@@ -112,6 +103,7 @@ class NextKey:
         model = hub.load_checkpoint(checkpoint, self.plan, self.settings.context)
         self.revision = model.config._commit_hash
         start_keys(model, self.vocabulary, self.key_embeddings, words, self.seed)
+        refuse_seeing_ahead(model, self.vocabulary.tokens, self.plan, self.name)
         if self.settings.lora_rank is None:
             adapter.to_full_precision(model)
             return model
@@ -205,7 +197,7 @@ class NextKey:
             raise BadInput(f"{self.name} is trained whole and has no adapter to merge; save it.")
         with TemporaryDirectory() as saved, disk.replace_folder(folder) as place:
             adapter.save_adapter(self.model, Path(saved), self.checkpoint)
-            plain = load_restricted(hub.original(self.checkpoint), merging_plan(), self)
+            plain = load_restricted(choices.original(self.checkpoint), merging_plan(), self)
             adapter.merge_adapter(adapter.load_adapter(plain, Path(saved))).save_pretrained(place)
             self._save_about(place, whole=True)
 
@@ -237,14 +229,15 @@ class SavedNextKey(NextKey):
         path = folder / "next_key.json"
         if not path.is_file():
             raise BadInput(f"{folder.as_posix()} holds no trained model; run train.ipynb first.")
-        about = json.loads(path.read_text(encoding="utf-8"))
-        self.folder, self.vocabulary = folder, Vocabulary.load(folder)
+        about = schemas.read_checked(path, schemas.SavedNextKey, disk.AGAIN)
+        with disk.fitting(folder):
+            self.folder, self.vocabulary = folder, Vocabulary.load(folder)
         self.name, self.seed, self.whole = about["model"], about["seed"], about["whole"]
         self.key_embeddings, self.templates = about["key_embeddings"], {}
-        self.settings, self.four_bit = TrainingSettings(**about["settings"]), about["plan"]["four_bit"]
+        self.settings, self.four_bit = disk.settings_of(about, TrainingSettings, path), about["plan"]["four_bit"]
         self.checkpoint, self.revision = about["checkpoint"], about["revision"]
         if self.checkpoint and not self.whole:
-            self.checkpoint = hub.find_checkpoint(self.checkpoint)
+            self.checkpoint = choices.find_checkpoint(self.checkpoint, torch.cuda.is_available())
             if self.checkpoint != about["checkpoint"]:  # a 4-bit build where there is no GPU: its original has
                 self.revision = None  # revisions of its own
 
@@ -261,12 +254,15 @@ class SavedNextKey(NextKey):
     def model(self) -> PreTrainedModel:
         """Return the model, read from disk."""
         if self.whole or self.checkpoint is None:
-            return hub.load_whole(self.folder)
+            with disk.fitting(self.folder):
+                return hub.load_whole(self.folder)
         if self.plan.path == UNSLOTH:
             return hub.through_unsloth(
                 str(self.folder), self.plan, self.settings.context, resize_model_vocab=self.vocabulary.tokens
             )
-        return adapter.load_adapter(load_restricted(self.checkpoint, self.plan, self), self.folder)
+        restricted = load_restricted(self.checkpoint, self.plan, self)
+        with disk.fitting(self.folder):
+            return adapter.load_adapter(restricted, self.folder)
 
 
 def load_restricted(checkpoint: str, plan: Plan, detector: NextKey) -> PreTrainedModel:
@@ -275,9 +271,3 @@ def load_restricted(checkpoint: str, plan: Plan, detector: NextKey) -> PreTraine
     model = hub.load_checkpoint(checkpoint, plan, detector.settings.context, revision)
     restrict_to_keys(model, detector.vocabulary.tokens)
     return model
-
-
-def _recipe(name: str) -> TrainingSettings:
-    if name not in RECIPES:
-        raise BadInput(f"There is no RECIPE {name!r}; choose one of {', '.join(RECIPES)}.")
-    return RECIPES[name]

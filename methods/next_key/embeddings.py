@@ -14,11 +14,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from methods.next_key.vocabulary import BEGIN, END, PAD, Vocabulary
 
-KEY_EMBEDDINGS = {
-    "template": "rows start as the mean of the model's own rows for the words of the template, and are trained",
-    "random": "rows start as noise of the model's own spread, and are trained",
-    "paper": "the first rows of the model's vocabulary, frozen, as published",
-}
 _MASK = re.compile(r"<[^<>\s]*>")  # the variable parts of a template
 
 

@@ -4,12 +4,11 @@ A weight gives the gradient of that many copies at the cost of one: of 4,000 nor
 distinct.
 """
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from math import ceil
+from math import ceil, isfinite
 from pathlib import Path
 from typing import cast
 
@@ -24,13 +23,14 @@ from trl import SFTConfig, SFTTrainer
 from core.errors import BadInput
 from methods.next_key import processes
 from methods.next_key.batches import IGNORED, Chunk, chunk, pad
+from methods.next_key.checkpoints import last_checkpoint
 from methods.next_key.memory import Load
 from methods.next_key.models.adapter import to_full_precision
 from methods.next_key.models.machine import Plan
-from methods.next_key.recipes import TrainingSettings
 from methods.next_key.scoring import choice_log_probabilities, judge_all, shares_prefixes, sharing_pays
 from methods.next_key.trees import pack_rows, packs
 from methods.next_key.vocabulary import BEGIN, END, FIRST_CHOICE, Vocabulary
+from methods.parts.recipes import TrainingSettings
 
 PREDICTIONS = ("rows", "places", "targets", "weights")  # of a batch, beside what the model reads
 
@@ -96,7 +96,7 @@ def mean_validation_loss(
     counts = Counter(map(tuple, sequences))
     judged = judge_all(model, [vocabulary.encode(keys) for keys in counts], vocabulary.unseen_rank, context)
     weights = np.repeat(list(counts.values()), np.diff(judged.ends, prepend=0))
-    known = np.isfinite(judged.log_probabilities)
+    known = judged.log_probabilities != -np.inf  # and NaN stays in, so that it is seen
     return float(-np.average(judged.log_probabilities[known].astype(float), weights=weights[known]))
 
 
@@ -157,7 +157,8 @@ def train(
 
     Rows: `epoch, training_loss, validation_loss` (nats a key), `seconds` since the start and `tokens_per_second` of
     the epoch's training steps, padding not counted. An interrupted training goes on from the last whole epoch in
-    `checkpoints`, to the same end as one that ran through; raises BadInput if they are those of another vocabulary.
+    `checkpoints`, to the same end as one that ran through; raises BadInput if they are those of another vocabulary, or
+    if the loss of the kept epoch is no number.
     """
     rows = weighted_rows(vocabulary, sequences, settings)
     keys = sum(row["weight"] * (len(row["ids"]) - row["first_target"]) for row in rows)
@@ -173,6 +174,7 @@ def train(
     with plan.arithmetic():
         collate_rows = collator(model, rows, settings.batch_size)
     untrained = {"epoch": 0, "training_loss": None, "validation_loss": validation_loss(model), "seconds": 0.0}
+    _refuse_diverged(untrained["validation_loss"], "before training")
     trainer = WeightedTrainer(
         model=model,
         args=trainer_arguments(settings, plan, load, seed, checkpoints),
@@ -188,20 +190,17 @@ def train(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    _refuse_diverged(trainer.state.best_metric, "of every epoch")
     processes.wait_for_all()  # the best checkpoint is loaded everywhere, so that the first process may remove it
     return [untrained | {"tokens_per_second": None}, *history(trainer.state.log_history)]
 
 
-def last_checkpoint(checkpoints: Path) -> tuple[Path | None, float]:
-    """Return the newest whole checkpoint, if any, and the seconds of training that led to it.
-
-    The trainer writes `trainer_state.json` last, so a checkpoint without it was cut off and is passed over.
-    """
-    whole = sorted(checkpoints.glob("checkpoint-*/trainer_state.json"), key=lambda path: int(path.parent.name[11:]))
-    if not whole:
-        return None, 0.0
-    log = json.loads(whole[-1].read_text(encoding="utf-8"))["log_history"]
-    return whole[-1].parent, max(row.get("seconds", 0.0) for row in log)
+def _refuse_diverged(loss: float | None, when: str) -> None:
+    if loss is None or not isfinite(loss):
+        raise BadInput(
+            f"The validation loss {when} is no number: nor are the weights any more; train again with a smaller "
+            "learning rate or another SEED, or look at the checkpoint that MODEL names."
+        )
 
 
 def _refuse_other_vocabulary(checkpoint: Path, vocabulary: Vocabulary) -> None:

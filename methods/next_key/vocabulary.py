@@ -65,6 +65,9 @@ class Vocabulary:
 
     @classmethod
     def load(cls, folder: Path) -> "Vocabulary":
-        """Return the vocabulary of a saved model."""
-        words = AutoTokenizer.from_pretrained(folder, local_files_only=True).get_vocab()
+        """Return the vocabulary of a saved model; raise ValueError if its tokenizer is damaged."""
+        try:
+            words = AutoTokenizer.from_pretrained(folder, local_files_only=True).get_vocab()
+        except Exception as error:  # the tokenizers library raises nothing more specific
+            raise ValueError(f"its tokenizer cannot be read: {error}") from error
         return cls(word for word in words if word not in SPECIAL_TOKENS)

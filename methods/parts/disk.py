@@ -4,21 +4,30 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.errors import BadInput
-from core.files import replace
+from core.files import replace, told
 from core.keys import KeyNumbers, Sequences
+from core.schemas import SavedDetector, check, read_checked
+
+Settings = TypeVar("Settings")
+_FAULTS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OSError, SafetensorError)
+AGAIN = "remove the run folder and train again."
 
 
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder beside `folder`, which takes its place when the block ends well; parents are made."""
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with replace(folder) as place:
+    with told(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with told(folder), replace(folder) as place:
         place.mkdir()
         yield place
 
@@ -40,10 +49,35 @@ def load(folder: Path, method: str, train_sequences: Sequences | None) -> tuple[
     path = Path(folder) / "detector.json"
     if not path.is_file():
         raise BadInput(f"{Path(folder).as_posix()} holds no trained detector; run compare.ipynb first.")
-    about = json.loads(path.read_text(encoding="utf-8"))
+    about = read_checked(path, SavedDetector, AGAIN)
     if about["method"] != method:
         raise BadInput(f"{Path(folder).as_posix()} holds a detector of {about['method']}, not of {method}.")
     keys = KeyNumbers(about["keys"])
     if train_sequences is not None and KeyNumbers.of(train_sequences).keys != keys.keys:
         raise BadInput(f"{Path(folder).as_posix()} has the keys of another data set; run compare.ipynb again.")
-    return about, keys, load_file(Path(folder) / "weights.safetensors")
+    return about, keys, load_weights(Path(folder) / "weights.safetensors")
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file; raise BadInput if it is missing or damaged."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path.as_posix()} is missing or damaged ({error}); {AGAIN}") from error
+
+
+@contextmanager
+def fitting(folder: Path) -> Iterator[None]:
+    """Raise BadInput if what is made of a saved detector inside does not fit together: a file of it was changed."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _FAULTS as error:
+        why = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise BadInput(f"The files in {Path(folder).as_posix()} do not fit together ({why}); {AGAIN}") from error
+
+
+def settings_of(about: dict, kind: type[Settings], path: Path) -> Settings:
+    """Return the settings in what `load` gives; raise BadInput if one is not of its type in `kind`, a dataclass."""
+    return check(json.dumps(about.get("settings", {})), kind, path, AGAIN)

@@ -8,12 +8,13 @@ the same weights as one that ran through.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from math import isfinite, isnan
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -59,13 +60,15 @@ def learn(
     The learning rate falls from epoch to epoch, linearly from `learning_rate` to nearly nothing in the last one.
     `batches` is called at the begin of every epoch, `loss` gives what a batch adds to the gradient, `validate` the
     validation loss; the model is in training mode for the one and in evaluation mode for the other. `belongs_to` says
-    in words what is trained on what: a checkpoint of anything else is refused with BadInput. Columns: `epoch,
+    in words what is trained on what: a checkpoint of anything else is refused with BadInput, and so is a training whose
+    kept epoch has no finite validation loss. A damaged checkpoint is said and not gone on from. Columns: `epoch,
     training_loss` (mean over batches), `validation_loss`, `seconds` since the start.
     """
     optimizer = torch.optim.Adam((one for one in model.parameters() if one.requires_grad), lr=learning_rate)
     saved = Path(checkpoints) / "epoch.safetensors"
-    if saved.is_file():
-        rows, best = _resume(saved, model, optimizer, belongs_to)
+    kept = _read(saved, model, belongs_to) if saved.is_file() else None
+    if kept is not None:
+        rows, best = _resume(kept, model, optimizer)
     else:
         rows = [{"epoch": 0, "training_loss": None, "validation_loss": _validation(model, validate), "seconds": 0.0}]
         best = _copy(model)
@@ -81,6 +84,7 @@ def learn(
         _keep(saved, model, best, optimizer, rows, belongs_to)
         print("epoch {epoch:>4}   training loss {training_loss:.4f}   ".format(**rows[-1]), end="")
         print("validation loss {validation_loss:.4f}   {seconds:5.0f} s".format(**rows[-1]), flush=True)
+    _refuse_diverged(rows[-1 if keep_last else _best_epoch(rows)]["validation_loss"])
     model.load_state_dict(best, strict=False)
     model.eval()
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -107,7 +111,16 @@ def _validation(model: nn.Module, validate: Callable[[], float]) -> float:
 
 
 def _best_epoch(rows: list[dict]) -> int:
-    return min(range(len(rows)), key=lambda epoch: rows[epoch]["validation_loss"])
+    """Return the first epoch of the lowest loss; what is no number comes last."""
+    return min(range(len(rows)), key=lambda epoch: (isnan(loss := rows[epoch]["validation_loss"]), loss))
+
+
+def _refuse_diverged(loss: float) -> None:
+    if not isfinite(loss):
+        raise BadInput(
+            f"The validation loss of the kept epoch is {loss}: the weights are no numbers any more; remove the run "
+            "folder and train again with a smaller learning rate or another SEED."
+        )
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
@@ -136,19 +149,38 @@ def _keep(
     beside.replace(saved)
 
 
-def _resume(
-    saved: Path, model: nn.Module, optimizer: torch.optim.Optimizer, belongs_to: str
-) -> tuple[list[dict], dict[str, Tensor]]:
-    """Put the checkpoint into model and optimizer; returns the curve so far and the best weights."""
-    with safe_open(saved, framework="pt") as file:
-        about = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-    if about["belongs_to"] != belongs_to:
+def _read(saved: Path, model: nn.Module, belongs_to: str) -> tuple[list[dict], dict[str, Tensor]] | None:
+    """Return the curve and the tensors of a checkpoint, None if it is damaged; raise BadInput if it is of another one.
+
+    All of it is read and compared with `model` before anything is changed.
+    """
+    try:
+        with safe_open(saved, framework="pt") as file:
+            about = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+        rows, owner = json.loads(about["rows"]), about["belongs_to"]
+        if rows[-1]["epoch"] != len(rows) - 1:
+            raise ValueError("epochs are missing")
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        print(f"{saved.as_posix()} is damaged ({error}): the training begins anew", flush=True)
+        return None
+    if owner != belongs_to:
         raise BadInput(
-            f"{saved.as_posix()} was left by a training of {about['belongs_to']}, not {belongs_to}; remove "
+            f"{saved.as_posix()} was left by a training of {owner}, not {belongs_to}; remove "
             f"{saved.parent.as_posix()} to train from the start."
         )
-    rows = json.loads(about["rows"])
+    shapes = {name: weights.shape for name, weights in _copy(model).items()}
+    if any({name: one.shape for name, one in _under(part, tensors).items()} != shapes for part in ("model.", "best.")):
+        print(f"{saved.as_posix()} is of a model with other sizes: the training begins anew", flush=True)
+        return None
+    return rows, tensors
+
+
+def _resume(
+    kept: tuple[list[dict], dict[str, Tensor]], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[list[dict], dict[str, Tensor]]:
+    """Put the checkpoint into model and optimizer; returns the curve so far and the best weights."""
+    rows, tensors = kept
     print(f"resuming an interrupted training after epoch {rows[-1]['epoch']}", flush=True)
     model.load_state_dict(_under("model.", tensors), strict=False)
     state: dict[int, dict[str, Tensor]] = {}

@@ -90,9 +90,11 @@ class NetworkDetector:
     def load(cls, folder: Path, train_sequences: Sequences | None = None) -> Self:
         """Return a saved detector; raise BadInput as `disk.load` does."""
         about, keys, weights = disk.load(folder, cls.method, train_sequences)
-        detector = cls(about["seed"], settings=cls.settings_type(**about["settings"]))
-        detector.keys = keys
-        detector._restore(detector.make_network(), weights)
+        settings: Any = disk.settings_of(about, cls.settings_type, Path(folder))
+        with disk.fitting(folder):
+            detector = cls(about["seed"], settings=settings)
+            detector.keys = keys
+            detector._restore(detector.make_network(), weights)
         return detector
 
     def _restore(self, network: nn.Module, weights: dict[str, Tensor]) -> None:

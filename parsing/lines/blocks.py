@@ -13,14 +13,17 @@ import polars as pl
 
 from core.errors import BadInput
 from parsing.datasets import Spec
-from parsing.lines.files import LogFile
-from parsing.lines.headers import Header, compile_header, recipe_fields, split_fields, timestamps
+from parsing.lines.files import IS_BLANK, IS_TOO_LONG, SHOWN_OF_LONG, LogFile
+from parsing.lines.headers import Header, compile_header, split_fields
+from parsing.lines.times import names_year, recipe_fields, timestamps
+from parsing.lines.years import Years
 from parsing.sequences.folder import CsvFile
 from parsing.sequences.store import EventStore
 from parsing.templates.masks import distinct_messages
 from parsing.templates.messages import MessageTable
 
 SECONDS_BETWEEN_REPORTS = 2.0
+BLANK = "blank line"  # the reason of lines that say nothing about whether the format fits
 
 
 @dataclass
@@ -65,17 +68,20 @@ def read_log(spec: Spec, source: LogFile, blocks: Iterable[Block], folder: Path,
     columns += ["time"] * bool(spec.time) + ["label"] * bool(spec.label_field)
     raw = RawLog(source, EventStore(folder, tuple(columns)), MessageTable())
     sessions: dict[str, int] = {}
-    meter, first_rejected = Meter(), None
+    years = Years() if spec.time and not names_year(spec.time) else None
+    meter, wrong, first_wrong = Meter(), 0, None
     for block in blocks:
-        add_block(raw, block, sessions)
+        add_block(raw, block, sessions, years)
         rejected.append(block.refused)
-        first_rejected = first_rejected or (block.refused.row(0) if len(block.refused) else None)
+        unfit = block.refused.filter(pl.col("reason") != BLANK)
+        wrong += len(unfit)
+        first_wrong = first_wrong or (unfit.row(0) if len(unfit) else None)
         meter.report(raw.read_lines, source.done)
     meter.finish(raw.read_lines)
     raw.session_ids = list(sessions)
     if not raw.read_lines:
         raise BadInput(f"{source.path} has {source.lines:,} lines, none of them among --lines; choose others.")
-    _refuse_wrong_format(spec, source, rejected.rows, raw.read_lines, first_rejected)
+    _refuse_wrong_format(spec, source, wrong, raw.read_lines - (rejected.rows - wrong), first_wrong)
     return raw
 
 
@@ -91,12 +97,14 @@ def in_order(work: Callable[[pl.DataFrame], Block], blocks: Iterable[pl.DataFram
             yield pending.popleft().result()
 
 
-def add_block(raw: RawLog, block: Block, sessions: dict[str, int]) -> None:
-    """Number the messages and sessions of a block and append its events to the store."""
+def add_block(raw: RawLog, block: Block, sessions: dict[str, int], years: Years | None = None) -> None:
+    """Number the messages and sessions of a block, and the years if times name none; append its events to the store."""
     raw.read_lines += block.lines
     numbers = raw.messages.number(block.messages, block.places, block.events["Content"])
     events = block.events.with_columns(pl.Series("message", numbers))
     raw.messages.tally(events)
+    if years:
+        events = events.with_columns(years.add(events["time"]).alias("time"))
     if "session" in raw.store.names:
         distinct = events["id"].unique(maintain_order=True)
         codes = np.array([sessions.setdefault(name, len(sessions)) for name in distinct], np.uint32)
@@ -110,12 +118,14 @@ def add_block(raw: RawLog, block: Block, sessions: dict[str, int]) -> None:
 def read_block(block: pl.DataFrame, spec: Spec, header: Header) -> Block:
     """Return the events of a block of lines, masked, and the lines that are not events.
 
-    A line without the header, a readable time or a session id is not one. This is a pure function of the block, so
-    blocks can be read anywhere and in any order.
+    A line without the header, a readable time or a session id is not one, nor is one that is too long. This is a pure
+    function of the block, so blocks can be read anywhere and in any order.
     """
+    lines = len(block)
+    block, refused = _without_long_lines(block)
     fields, unmatched = split_fields(block, header, _wanted_fields(spec, header))
     columns: list[pl.Expr | pl.Series] = [pl.col("line"), pl.col("Content")]
-    refused = [_refused(block, unmatched, "header")]
+    refused += [_refused(block, rows, reason) for reason, rows in _by_reason(unmatched)]
     if spec.time:
         columns.append(timestamps(fields, spec.time).cast(pl.Int64).alias("time"))
     if spec.label_field:
@@ -130,7 +140,22 @@ def read_block(block: pl.DataFrame, spec: Spec, header: Header) -> Block:
             refused.append(_refused(block, events.filter(pl.col("id").is_null()), "no session id"))
             events = events.drop_nulls("id")
     rejected = pl.concat(refused).sort("line") if len(refused) > 1 else refused[0]
-    return Block(len(block), events, *distinct_messages(events["Content"], spec.masks), rejected)
+    return Block(lines, events, *distinct_messages(events["Content"], spec.masks), rejected)
+
+
+def _without_long_lines(block: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Return the block without the lines that are too long, and these, if any, as refused with their begin."""
+    if not block.select(IS_TOO_LONG.any()).item():
+        return block, []
+    begins = block.filter(IS_TOO_LONG).with_columns(pl.col("text").str.slice(0, SHOWN_OF_LONG))
+    return block.filter(~IS_TOO_LONG), [_refused(begins, begins, "line too long")]
+
+
+def _by_reason(unmatched: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """Return the lines without the header, and those that hold nothing: many programs write blank lines in between."""
+    if not unmatched.select(IS_BLANK.any()).item():
+        return [("header", unmatched)]
+    return [("header", unmatched.filter(~IS_BLANK)), (BLANK, unmatched.filter(IS_BLANK))]
 
 
 def _refused(block: pl.DataFrame, lines: pl.DataFrame, reason: str) -> pl.DataFrame:
@@ -177,7 +202,7 @@ def _rate(lines: int, seconds: float) -> str:
 
 
 def _refuse_wrong_format(spec: Spec, source: LogFile, refused: int, lines: int, first: tuple | None) -> None:
-    """Raise BadInput if most lines were rejected: then the log is not the one that `spec` describes."""
+    """Raise BadInput if most of the lines that say something were rejected: then `spec` describes another log."""
     if first is None or 2 * refused <= lines:
         return
     line, reason, text = first

@@ -1,4 +1,8 @@
-"""Published files fetched to disk: resumed after a break, verified, and given their name only when complete."""
+"""Published files fetched to disk: resumed after a break, verified, and given their name only when complete.
+
+A file that nobody published a checksum of, perhaps over http, is trusted on first use: its SHA-256 is printed and kept
+beside it as NAME.sha256, and a file with another one is refused from then on.
+"""
 
 import hashlib
 import json
@@ -14,10 +18,13 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from core.errors import BadInput
+from core.files import write
+from parsing.held import held
 
 TIMEOUT = 30.0  # seconds without a byte, after which a server counts as gone
 PROGRESS_SECONDS = 2.0  # between two lines of progress
 BLOCK_BYTES = 64 << 10  # what a break may cost: the block being read is lost, the ones before it stay
+_NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0)
 VALIDATORS = ("ETag", "Last-Modified")  # headers by which a server tells that a file has changed
 
 
@@ -35,7 +42,8 @@ def fetch(download: Download, folder: Path) -> Path:
     """Return the path of the complete file in `folder`, named by the URL's last part; request nothing if it exists.
 
     What arrived before a break stays beside it as NAME.part (with NAME.part.json) and is resumed by the next call.
-    Raise BadInput for an address that is not http(s), no network, a refusal, a break, a full disk, a wrong checksum.
+    Raise BadInput for an address that is not http(s), no network, a refusal, a break, a full disk, a wrong checksum, or
+    another process that fetches the same file.
     """
     path = folder / _file_name(download.url)
     try:
@@ -43,10 +51,11 @@ def fetch(download: Download, folder: Path) -> Path:
             _check_size(download, path)
             return path
         folder.mkdir(parents=True, exist_ok=True)
-        _transfer(download, path)
-        _verify(download, path)
-        os.replace(_part(path), path)
-        _note(path).unlink(missing_ok=True)
+        with held(path):
+            _transfer(download, path)
+            _verify(download, path)
+            os.replace(_part(path), path)
+            _note(path).unlink(missing_ok=True)
     except OSError as error:  # of the disk: those of the network have become BadInput already
         raise BadInput(
             f"{_part(path)} cannot be written ({error.strerror}); make room or fix the permissions, see: "
@@ -73,6 +82,15 @@ def _part(path: Path) -> Path:
 
 def _note(path: Path) -> Path:
     return path.with_name(f"{path.name}.part.json")
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _open_part(path: Path, mode: str) -> BinaryIO:
+    """Open the part, whose name everybody knows, and follow no link that somebody put there."""
+    return cast(BinaryIO, open(_part(path), mode, opener=lambda name, flags: os.open(name, flags | _NOT_A_LINK, 0o666)))
 
 
 def _check_size(download: Download, path: Path) -> None:
@@ -180,10 +198,10 @@ def _save(response: HTTPResponse, download: Download, path: Path, offset: int) -
     if total is None:
         total = download.bytes if response.length is None else offset + response.length
     progress = _Progress(path.name, offset, total)
-    with _part(path).open("ab" if offset else "wb") as file:
+    with _open_part(path, "ab" if offset else "wb") as file:
         if not offset:  # after the truncation: a new note must never stand beside old bytes
             validators = {name: response.headers.get(name) for name in VALIDATORS}
-            _note(path).write_text(json.dumps({"url": download.url, **validators}), encoding="utf-8")
+            write(_note(path), {"url": download.url, **validators})
         whole = _receive(response, file, progress)
         file.flush()
         os.fsync(file.fileno())  # or a power cut after the rename could leave a hole under the final name
@@ -230,19 +248,29 @@ class _Progress:
 
 
 def _verify(download: Download, path: Path) -> None:
-    """Raise BadInput and remove the part if it is not the published file; print its SHA-256 if no MD5 is published."""
-    part, problem = _part(path), ""
+    """Raise BadInput and remove the part if it is not the published file, or not the one that came the first time."""
+    part, problem, digest_file = _part(path), "", _digest_file(path)
     size = part.stat().st_size
     if download.md5 is None and download.bytes not in (None, size):
         problem = f"gave {size:,} bytes where {download.bytes:,} are published"
     if download.md5 is not None and (digest := _digest(part, "md5")) != download.md5.lower():
         problem = f"gave a file with MD5 {digest} where {download.md5_source} gives {download.md5}"
+    if download.md5 is None and not problem:
+        sha256, known = _digest(part, "sha256"), _read_digest(digest_file)
+        if known not in (None, sha256):
+            problem = f"gave a file with SHA-256 {sha256} where {digest_file} keeps {known} of an earlier download"
     if problem:
         part.unlink()
         _note(path).unlink(missing_ok=True)
         raise _unavailable(download, path, problem, "it was removed")
     if download.md5 is None:
-        print(f"{path.name} is not verified, no MD5 is published; its SHA-256 is {_digest(part, 'sha256')}", flush=True)
+        write(digest_file, f"{sha256}  {path.name}\n")  # sha256sum -c reads it
+        print(f"{path.name} is not verified, no MD5 is published; its SHA-256 is {sha256}, kept in {digest_file}")
+
+
+def _read_digest(digest_file: Path) -> str | None:
+    """Return the SHA-256 that an earlier download of the file had, if there was one."""
+    return digest_file.read_text(encoding="utf-8").split(" ")[0] if digest_file.is_file() else None
 
 
 def _digest(path: Path, algorithm: str) -> str:

@@ -1,22 +1,30 @@
 """A log file as numbered lines, a block at a time: plain, .gz, .zst, or one member of a .tar.gz or .zip."""
 
+import errno
 import gzip
 import io
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO
 
 import polars as pl
-import pyarrow as pa
 
 from core.errors import BadInput
+from parsing.lines.packed import BROKEN, command_to_test, is_plain, unpacked
 
 BLOCK_BYTES = 8 << 20  # about 60,000 lines: smaller is slower, larger takes memory for little
+LINE_BYTES = 1 << 20  # of the longest line: no program logs a megabyte at once, and a small .gz can hold a line of any
+IS_TOO_LONG = pl.col("text").str.len_bytes() > LINE_BYTES
+LONGEST_LETTER = 4  # bytes of UTF-8
+IS_BLANK = pl.col("text").str.strip_chars() == ""
+SHOWN_OF_LONG = 1_000  # letters
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MANY_RETURNS = 10  # a progress bar that is the only line of a log has fewer
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass
@@ -25,8 +33,9 @@ class LogFile:
 
     `member` names the file inside an archive; without it the archive must hold one file that ends in .log or .csv.
     Bytes that are not UTF-8 become U+FFFD: the line stays an event of its session, is counted in `undecodable`, and
-    the first one is named in `first_undecodable` (1-based). `done` is the share of the log that has been read, 0 as
-    long as nothing is known of its size.
+    the first one is named in `first_undecodable` (1-based). Memory does not grow with the length of a line: of one of
+    more than LINE_BYTES little more than these may be kept (see `IS_TOO_LONG`). `done` is the share of the log that
+    has been read, 0 as long as nothing is known of its size.
     """
 
     path: Path
@@ -48,6 +57,9 @@ class LogFile:
         """
         for block in self._line_blocks():
             begin = self.lines + 1
+            if begin == 1:
+                self._refuse_other_text(block)
+                block = block.removeprefix(BYTE_ORDER_MARK)
             frame = self.number_lines(block)
             if begin < first or (last and self.lines > last):
                 frame = frame.filter(pl.col("line").is_between(first, last or self.lines))
@@ -84,17 +96,24 @@ class LogFile:
             self.undecodable += sum(line.decode("utf-8", "replace").encode() != line for line in block.split(b"\n"))
             return text.encode()
 
+    def _refuse_other_text(self, block: bytes) -> None:
+        """Raise BadInput if the first block is UTF-16, or text of old Macs, whose lines end with a carriage return."""
+        remedy = ""
+        if block.startswith(UTF16_MARKS) or _is_half_nul(block):
+            problem, remedy = "is UTF-16, not UTF-8", "iconv -f UTF-16 -t UTF-8"
+        elif block.count(b"\n") == 1 and block.count(b"\r", 0, -2) >= MANY_RETURNS:
+            problem, remedy = "ends its lines with a carriage return alone", "tr '\\r' '\\n'"
+        if remedy:
+            files = f" < {self.path} > {self.path.stem}.utf8.log" if is_plain(self.path) else ", and unpack it first"
+            raise BadInput(f"{self.path} {problem}; convert the log with: {remedy}{files}")
+
     def _line_blocks(self) -> Iterator[bytes]:
         """Yield blocks of whole lines, each line with its newline, and keep `done` up to date."""
-        with self._explained(), self.path.open("rb") as stored, _unpacked(stored, self.path, self.member) as file:
-            rest, size = b"", self.path.stat().st_size
-            while block := file.read(BLOCK_BYTES):
+        with self._explained(), self.path.open("rb") as stored, unpacked(stored, self.path, self.member) as file:
+            size = self.path.stat().st_size
+            for block in whole_lines(iter(partial(file.read, BLOCK_BYTES), b"")):
                 self.done = stored.tell() / size if size else 0.0  # a pipe has neither a size nor a place
-                whole, newline, rest = (rest + block).rpartition(b"\n")
-                if newline:
-                    yield whole + newline
-            if rest:
-                yield rest + b"\n"
+                yield block
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -109,67 +128,51 @@ class LogFile:
             raise BadInput(f"{self.path} may not be read; look at its rights with: ls -l {self.path}") from error
         except (gzip.BadGzipFile, zipfile.BadZipFile, tarfile.ReadError, RuntimeError) as error:  # a zip's password
             raise BadInput(
-                f"{self.path} is not what its ending says ({error}); "
+                f"{self.path} is not what its ending says, or damaged ({error}); "
                 f"look with: file {self.path}, and rename or fetch it again"
             ) from error
-        except (EOFError, zlib.error, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
+        except (*BROKEN, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in (
+                None,
+                errno.EINVAL,
+            ):  # a zip that points outside itself
                 raise
             raise BadInput(
                 f"{self.path} ends early: its compressed data break off after line {self.lines:,}; "
-                f"fetch it again and test it with: gzip -t {self.path}"
+                f"fetch it again and test it with: {command_to_test(self.path)}"
             ) from error
 
 
-@contextmanager
-def _unpacked(stored: BinaryIO, path: Path, member: str | None) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """Yield the log, unpacked while it is read: nothing is ever extracted to a path that an archive names."""
-    if path.name.endswith((".tar.gz", ".tgz")):
-        with _member_of_tar(stored, path, member) as file:
-            yield file
-    elif path.suffix == ".zip":
-        with _member_of_zip(stored, path, member) as file:
-            yield file
-    elif path.suffix == ".zst":
-        with pa.CompressedInputStream(stored, "zstd") as file:
-            yield file
-    elif path.suffix == ".gz":
-        with gzip.open(stored, "rb") as file:
-            yield file
-    else:
-        yield stored
+def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a file read in chunks, many at a time, each with its newline, also the last.
+
+    Of a line that is longer than LINE_BYTES when its chunk ends only the begin is kept, which is longer, too.
+    """
+    rest, passing = b"", False
+    for chunk in chunks:
+        if passing:
+            chunk = chunk[chunk.find(b"\n") :] if b"\n" in chunk else b""
+        whole, newline, rest = (rest + chunk).rpartition(b"\n")
+        if newline:
+            yield whole + newline
+        passing = (passing and not newline) or len(rest) > LINE_BYTES + LONGEST_LETTER
+        rest = _begin(rest)
+    if rest:
+        yield rest + b"\n"
 
 
-@contextmanager
-def _member_of_tar(stored: BinaryIO, path: Path, member: str | None) -> Iterator[IO[bytes]]:
-    with gzip.open(stored, "rb") as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
-        for entry in archive:
-            if entry.isfile() and _is_wanted(entry.name, member) and (file := archive.extractfile(entry)):
-                yield file
-                while packed.read(BLOCK_BYTES):  # the checksum is compared at the end of the file
-                    pass
-                return
-    raise _no_member(path, member)
+def _begin(line: bytes) -> bytes:
+    """Return at most the first LINE_BYTES + LONGEST_LETTER bytes of a line, up to a whole letter of UTF-8."""
+    end = LINE_BYTES + LONGEST_LETTER
+    if len(line) <= end:
+        return line
+    while end > LINE_BYTES + 1 and line[end] & 0xC0 == 0x80:  # a byte in the middle of a letter
+        end -= 1
+    return line[:end]
 
 
-@contextmanager
-def _member_of_zip(stored: BinaryIO, path: Path, member: str | None) -> Iterator[IO[bytes]]:
-    with zipfile.ZipFile(stored) as archive:
-        names = [name for name in archive.namelist() if _is_wanted(name, member)]
-        if not names:
-            raise _no_member(path, member)
-        if len(names) > 1:
-            raise BadInput(f"{path} holds several logs ({', '.join(names[:3])}); unpack the one you want first.")
-        with archive.open(names[0]) as file:
-            yield file
-
-
-def _is_wanted(name: str, member: str | None) -> bool:
-    base = name.rsplit("/", 1)[-1]
-    if base.startswith("._"):  # what macOS packs beside each file
-        return False
-    return base == member if member else base.endswith((".log", ".csv"))
-
-
-def _no_member(path: Path, member: str | None) -> BadInput:
-    return BadInput(f"{path} holds no file {member or 'ending in .log'}; list its files with: tar -tf {path}")
+def _is_half_nul(block: bytes) -> bool:
+    """Return whether every other byte is a NUL, as in UTF-16 without its mark."""
+    begin = block[:1_000]
+    shares = sorted(begin[first::2].count(0) / max(len(begin) // 2, 1) for first in (0, 1))
+    return len(begin) > 20 and shares[0] < 0.1 and shares[1] > 0.8

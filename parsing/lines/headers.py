@@ -1,4 +1,4 @@
-"""Header formats in Loghub's notation (`<Date> <Time> <Level> <Component>: <Content>`), their fields and their times.
+"""Header formats in Loghub's notation (`<Date> <Time> <Level> <Component>: <Content>`) and their fields.
 
 Blank means space here; a tab or other ASCII white space only ever ends a field. Between two fields a blank of the
 format stands for one or more in the line, since syslog pads days and others pad levels; before <Content> for one.
@@ -7,8 +7,6 @@ format stands for one or more in the line, since syslog pads days and others pad
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
 
 import polars as pl
 
@@ -21,58 +19,9 @@ JSON_NAMES = {
     "Component": ("component", "logger", "module", "service"),
     "Content": ("message", "msg", "log", "content", "event"),
 }
-NO_YEAR = 1904  # the year of times such as syslog's, which name none: a leap year, so that 29 February can be read
-
-_DATES = ("%Y-%m-%dT", "%Y-%m-%d ", "%y/%m/%d ", "%Y/%m/%d ")  # %y before %Y, which reads "08" as the year 8
-_FRACTIONS_ZONES = (".%f", ".%f%z", ".%f %z", ",%f", ",%f%z", ",%f %z")
-LAYOUTS = (
-    *(f"{date}%H:%M:%S{rest}" for date in _DATES for rest in _FRACTIONS_ZONES),
-    "%Y-%m-%d-%H.%M.%S.%f",  # BGL
-    "%d/%b/%Y:%H:%M:%S %z",  # Apache access
-    "[%d/%b/%Y:%H:%M:%S %z]",
-    "%a %b %d %H:%M:%S.%f %Y",  # Apache error
-    "%y%m%d %H%M%S",  # HDFS
-    "%Y%m%d %H%M%S",
-    "epoch",
-    "%b %d %H:%M:%S",  # syslog
-)
-PROPOSALS = (
-    "<Label> <Timestamp> <Date> <Node> <Time> <NodeRepeat> <Type> <Component> <Level> <Content>",  # BGL
-    "<Label> <Timestamp> <Date> <User> <Month> <Day> <Time> <Location> <Content>",  # Thunderbird
-    "<Date> <Time> <Pid> <Level> <Component>: <Content>",  # HDFS
-    "<Month> <Day> <Time> <Host> <Component>[<Pid>]: <Content>",  # syslog
-    "<Month> <Day> <Time> <Host> <Component>: <Content>",
-    "<Date> <Time> [<Thread>] <Level> <Component> - <Content>",  # Log4j and its kin
-    "<Date> <Time> [<Thread>] <Level> <Component>: <Content>",
-    "<Date> <Time> <Level> [<Thread>] <Component>: <Content>",
-    "<Date> <Time> - <Level> [<Thread>] - <Content>",
-    "<Date> <Time> - <Component> - <Level> - <Content>",
-    "<Date> <Time> <Level> <Component> - <Content>",
-    "<Date> <Time> <Level> <Component>: <Content>",
-    "<Date> <Time> [<Level>] <Content>",
-    "<Date> <Time> <Level> <Content>",
-    "<Date> <Time> <Content>",
-    "<Timestamp> <Level> <Component>: <Content>",
-    "<Timestamp> <Host> <Component>: <Content>",
-    "<Timestamp> <Level> <Content>",
-    "<Timestamp> <Content>",
-    "[<Time>] [<Component>:<Level>] <Content>",  # Apache error
-    "[<Time>] [<Level>] <Content>",
-    "<Host> <Ident> <User> [<Time>] <Content>",  # Apache access
-)
-SHAPES = {
-    "Level": "(?i)^(trace|debug|info|notice|warn|warning|error|err|fatal|critical|crit|severe|failure|alert|emerg|panic"
-    "|fine|finer|finest|config|[vdiwef])$",
-    "Month": "^[A-Z][a-z]{2}$",
-    "Day": "^[0-9]{1,2}$",
-    "Pid": "^[0-9]+$",
-}
-ENOUGH = 0.8  # share of the lines that a proposed format or time has to read
-
 _FIELD = re.compile(r"<([^<>]*)>")
 _OTHER_BLANK = r"[\t-\r]"
 _NON_BLANK = r"[^\t-\r ]"
-_SECONDS = (-62_135_596_800, 253_402_300_799)  # years 1 to 9999
 
 
 @dataclass(frozen=True)
@@ -213,103 +162,3 @@ def _first_present(record: dict, keys: tuple[str, ...]) -> str:
     value = next((record[key] for key in keys if record.get(key) is not None), "")
     text = value if isinstance(value, str) else json.dumps(value)
     return text.encode("utf-8", "replace").decode()  # JSON can spell half a surrogate pair, which no column can hold
-
-
-def recipe_fields(recipe: str) -> tuple[str, ...]:
-    """Return the fields that a time recipe reads; raise BadInput if it is no recipe."""
-    return _read_recipe(recipe)[1]
-
-
-def timestamps(fields: pl.DataFrame, recipe: str) -> pl.Series:
-    """Return the Datetime("us") of each row, null where it cannot be read; UTC if it names a zone, else as written.
-
-    `recipe` is "epoch:<Field>" (seconds since 1970, integer or decimal) or "<strptime format> of <Field> [<Field> ...]"
-    (the fields joined by a blank), where %f after '.' or ',' is a fraction of any length that may be missing, and %z
-    also takes 'Z'. Times without a year get `NO_YEAR`. Raise BadInput for any other recipe.
-    """
-    format, names = _read_recipe(recipe)
-    if not set(names) <= set(fields.columns):
-        raise BadInput(f"The time {recipe!r} reads fields that are not among {', '.join(fields.columns)}: name these.")
-    if format is None:
-        seconds = fields[names[0]].cast(pl.Float64, strict=False)
-        seconds = seconds.set(~seconds.is_between(*_SECONDS).fill_null(False), None)
-        return (seconds * 1e6).round().cast(pl.Int64).cast(pl.Datetime("us")).alias("timestamp")
-    return _parse_times(fields.select(timestamp=pl.concat_str(names, separator=" ")).to_series(), format)
-
-
-def _read_recipe(recipe: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return the strptime format (None for epoch seconds) and the fields."""
-    kind, _, name = recipe.partition(":")
-    if kind == "epoch" and name and " " not in name:
-        return None, (name,)
-    format, _, names = recipe.rpartition(" of ")
-    if not names.split() or not _reads_own_times(format):
-        raise BadInput(
-            f"The time {recipe!r} cannot be used; write 'epoch:Field' for seconds since 1970, or a strptime format "
-            "that has at least month and day and then the fields, such as '%Y-%m-%d %H:%M:%S of Date Time'."
-        )
-    return format, tuple(names.split())
-
-
-@cache
-def _reads_own_times(format: str) -> bool:
-    """Return whether a day survives writing and reading by `format`; Polars reads a wrong format as nulls."""
-    if re.search("(?<![.,])%f", format):  # Polars takes it for nanoseconds, everyone else for a fraction
-        return False
-    written = pl.Series([datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)])
-    try:
-        texts = written.dt.strftime(format.replace(".%f", "%.6f").replace(",%f", ",%6f"))
-        read = _parse_times(texts, format).item()
-    except pl.exceptions.PolarsError:
-        return False
-    return read is not None and (read.month, read.day) == (2, 3)
-
-
-def _parse_times(texts: pl.Series, format: str) -> pl.Series:
-    if ",%f" in format:  # chrono knows fractions of any length only after a point
-        texts, format = texts.str.replace_all(",", ".", literal=True), format.replace(",", ".")
-    format = format.replace(".%f", "%.f").replace("%z", "%#z")
-    if not re.search("%[YyCGgDFxcvs+]", format):
-        texts, format = (f"{NO_YEAR} " + texts), f"%Y {format}"
-    times = texts.str.to_datetime(format, time_unit="us", strict=False)
-    return times.dt.replace_time_zone(None)
-
-
-def guess_time(header: Header, sample: pl.DataFrame) -> str | None:
-    """Return the first recipe of `LAYOUTS` that reads `ENOUGH` of the first 100 rows in neighboring fields, or None."""
-    sample = sample.head(100)
-    names = [name for name in header.fields[:-1] if name in sample.columns]
-    for layout in LAYOUTS if len(sample) else ():
-        for width in sorted({1, layout.count(" ") + 1}):
-            for start in range(len(names) - width + 1):
-                chosen = names[start : start + width]
-                recipe = f"epoch:{chosen[0]}" if layout == "epoch" else f"{layout} of {' '.join(chosen)}"
-                years = timestamps(sample, recipe).dt.year()
-                plausible = years.is_between(1980, 2099) | ((years == NO_YEAR) & (layout == LAYOUTS[-1]))
-                if plausible.sum() >= ENOUGH * len(sample):
-                    return recipe
-    return None
-
-
-def propose_format(lines: list[str]) -> str | None:
-    """Return 'json' or the format of `PROPOSALS` that reads most lines, None below `ENOUGH`; ties go to more fields.
-
-    A line counts if it matches, its time can be read and its fields look like their names (`SHAPES`). Levels and days
-    padded with a second blank are also tried.
-    """
-    frame = pl.DataFrame({"text": lines}, schema={"text": pl.String}).with_row_index("line", 1)
-    padded = [re.sub("(<Level>|<Month>) ", r"\1  ", format) for format in PROPOSALS]
-    scores = {format: _lines_read(frame, compile_header(format)) for format in (JSON, *PROPOSALS, *padded)}
-    best = max(scores, key=lambda format: (scores[format], format.count("<")))
-    return best if lines and scores[best] >= ENOUGH * len(lines) else None
-
-
-def _lines_read(frame: pl.DataFrame, header: Header) -> int:
-    matched, _ = split_fields(frame, header, header.fields)
-    if header.format == JSON or len(matched) < ENOUGH * len(frame):
-        return len(matched)
-    recipe = guess_time(header, matched)
-    if recipe is None or not re.search("[: ](Timestamp|Time)$", recipe):
-        return 0
-    shaped = [pl.col(name).str.contains(SHAPES[name]) for name in header.fields if name in SHAPES]
-    return len(matched.filter(timestamps(matched, recipe).is_not_null(), *shaped))

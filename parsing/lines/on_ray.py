@@ -15,8 +15,9 @@ import polars as pl
 from core.errors import BadInput
 from parsing.datasets import Spec
 from parsing.lines.blocks import Block, read_block
-from parsing.lines.files import BLOCK_BYTES, LogFile
+from parsing.lines.files import BLOCK_BYTES, BYTE_ORDER_MARK, LogFile
 from parsing.lines.headers import compile_header
+from parsing.lines.packed import is_plain
 
 
 def read_with_ray(spec: Spec, source: LogFile) -> Iterator[Block]:
@@ -41,7 +42,7 @@ def cut(path: Path) -> list[tuple[int, int]]:
     """Return stretches of whole lines of about BLOCK_BYTES, as byte positions; raise BadInput if there can be none."""
     if not path.is_file():
         raise BadInput(f"{path} does not exist or is a folder; check the path with: ls {path.parent}")
-    if path.suffix in (".gz", ".zst", ".zip", ".tgz"):
+    if not is_plain(path):
         raise BadInput(f"{path} is packed, so workers cannot begin inside it; unpack it, or leave out --engine.")
     edges, size = [0], path.stat().st_size
     with path.open("rb") as file:
@@ -59,6 +60,8 @@ def read_stretch(row: dict, spec: Spec) -> dict:
     with open(row["path"], "rb") as file:
         file.seek(row["start"])
         text = file.read(row["stop"] - row["start"])
+    if row["start"] == 0:
+        text = text.removeprefix(BYTE_ORDER_MARK)
     part = LogFile(Path(row["path"]))
     block = read_block(part.number_lines(text), spec, compile_header(spec.header))
     frames = {"events": block.events, "messages": block.messages.to_frame("message"), "refused": block.refused}

@@ -1,9 +1,8 @@
 """Events to the data folder: grouping, labels, split, mining, and the files of contract 1."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,8 +12,9 @@ from core.errors import BadInput
 from parsing.datasets import Spec
 from parsing.lines.blocks import RawLog
 from parsing.lines.files import LogFile
+from parsing.sequences.cut import Cut, find_cut, nothing_cut
 from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, sequences_file
-from parsing.sequences.group import Grouping, Groups, group, sort_by_time
+from parsing.sequences.group import Batch, Grouping, Groups, batches, group, sort_by_time
 from parsing.sequences.labels import session_labels
 from parsing.sequences.split import (
     NAMES,
@@ -29,8 +29,6 @@ from parsing.sequences.split import (
 from parsing.sequences.store import NO_LABEL, EventStore
 from parsing.templates.drain import match_templates, mine, mine_some
 from parsing.templates.messages import read_templates
-
-BATCH_EVENTS = 1 << 19  # written at a time
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sequences:
-    """What is written about sequences: their events, labels and splits, and the words behind the numbers of events.
+    """What is written about sequences: events, labels, splits, what the log cut off, and the words behind the numbers.
 
     `keys` are by message number, `session_ids` by session code.
     """
@@ -57,17 +55,9 @@ class Sequences:
     groups: Groups
     labels: np.ndarray
     splits: pl.Series
+    cut: Cut
     keys: pa.Array
     session_ids: list[str]
-
-
-class Batch(NamedTuple):
-    """Consecutive sequences `first:last` and the range `start:stop` of their events."""
-
-    first: int
-    last: int
-    start: int
-    stop: int
 
 
 def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan: Plan) -> tuple[dict, dict]:
@@ -88,7 +78,11 @@ def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan
     templates = find_templates(raw, groups, split.codes, spec, plan)
     keys = raw.messages.keys(templates)
     words = pa.array(keys["key"].to_list(), pa.string())
-    write_sequences(folder, Sequences(store, groups, values, split.names, words, raw.session_ids))
+    cut = nothing_cut(len(groups))
+    if plan.grouping.kind == "session":
+        numbers = np.unique(keys["key"].to_numpy(), return_inverse=True)[1]
+        cut = find_cut(store, groups, split.codes == TRAIN, numbers)
+    write_sequences(folder, Sequences(store, groups, values, split.names, cut, words, raw.session_ids))
     write_templates(folder, keys)
     counts = count(groups, values, split, store.events) | {"templates": keys["key"].n_unique()} | order_counts | dropped
     if "session" in store.names:
@@ -140,16 +134,6 @@ def window_labels(store: EventStore, groups: Groups) -> np.ndarray:
     return values
 
 
-def batches(groups: Groups) -> Iterator[Batch]:
-    """Yield consecutive sequences of about half a million events."""
-    first = 0
-    while first < len(groups):
-        last = int(np.searchsorted(groups.stops, groups.starts[first] + BATCH_EVENTS, side="right"))
-        last = max(last, first + 1)
-        yield Batch(first, last, int(groups.starts[first]), int(groups.stops[last - 1]))
-        first = last
-
-
 def find_templates(raw: RawLog, groups: Groups, codes: np.ndarray, spec: Spec, plan: Plan) -> Sequence[str | None]:
     """Return the template of each distinct message, as `--mine` and `--templates` ask; None if it matches none."""
     messages = list(raw.messages.numbers)
@@ -176,17 +160,14 @@ def write_sequences(folder: Path, sequences: Sequences) -> None:
 def _record(sequences: Sequences, batch: Batch) -> pa.RecordBatch:
     """Return the sequences of a batch as Arrow rows of contract 1."""
     part, store = slice(batch.first, batch.last), sequences.store
-    starts = sequences.groups.starts[part]
-    sizes = sequences.groups.stops[part] - starts
-    offsets = np.concatenate([[0], np.cumsum(sizes)])  # sequence i owns offsets[i]:offsets[i + 1] of the flat columns
-    inside = np.repeat(starts - batch.start - offsets[:-1], sizes) + np.arange(offsets[-1])
+    inside, offsets = batch.events(sequences.groups)
     columns = {name: store.read(name, batch.start, batch.stop)[inside] for name in store.names}
     labels = sequences.labels[part]
 
     def lists(flat: pa.Array) -> pa.Array:
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat)
 
-    event_labels = pa.nulls(len(sizes), pa.list_(pa.int8()))
+    event_labels = pa.nulls(len(labels), pa.list_(pa.int8()))
     if "label" in columns:
         event_labels = lists(pa.array(columns["label"], mask=columns["label"] == NO_LABEL))
     rows = [
@@ -197,6 +178,8 @@ def _record(sequences: Sequences, batch: Batch) -> pa.RecordBatch:
         pa.array(labels, pa.int8(), mask=labels == NO_LABEL),
         pa.array(sequences.splits[part].to_list(), pa.string()),
         *_first_and_last(columns.get("time"), offsets),
+        pa.array(sequences.cut.begun[part]),
+        pa.array(sequences.cut.closed[part]),
     ]
     return pa.record_batch(rows, schema=ARROW_SCHEMA)
 

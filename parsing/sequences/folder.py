@@ -1,21 +1,19 @@
-"""The data folder on disk: contract 1. Written beside its place and renamed, the manifest last."""
+"""The files of a data folder: contract 1, the manifest last; `place` puts the folder where it belongs."""
 
 import csv
-import errno
-import hashlib
 import json
 import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.errors import BadInput
-from core.files import replace, sha256
+from core.files import data_hash, sha256
 
 ARROW_SCHEMA = pa.schema(
     {
@@ -27,36 +25,10 @@ ARROW_SCHEMA = pa.schema(
         "split": pa.string(),
         "start": pa.timestamp("us"),
         "end": pa.timestamp("us"),
+        "begun": pa.bool_(),  # false: the log began while it was going on
+        "closed": pa.bool_(),  # false: the log began, or ended, while it was going on
     }
 )
-
-
-def refuse_overlap(out: Path, sources: list[Path]) -> None:
-    """Raise BadInput if replacing `out` would remove a source, or if `out` lies inside another data folder."""
-    place = out.resolve()
-    for source in sources:
-        if place in source.resolve().parents:
-            raise BadInput(f"{source} lies in {out}, which would be replaced; move it out, or choose another --out.")
-    for parent in place.parents:
-        if (parent / "manifest.json").is_file():
-            raise BadInput(f"{out} lies inside the data folder {parent}; choose another place with --out.")
-
-
-@contextmanager
-def replaced_folder(out: Path) -> Iterator[Path]:
-    """Yield a new folder that replaces `out` when the block ends well; on an error `out` stays as it was."""
-    if out.exists() and not (out / "manifest.json").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"{out} exists and is not a data folder; choose another place with --out.")
-    try:
-        with replace(out) as new:
-            new.mkdir(parents=True)
-            yield new
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BadInput(
-                f"The disk is full; {out} is as it was. Free some space, or choose another disk with --out."
-            ) from error
-        raise
 
 
 @contextmanager
@@ -81,12 +53,27 @@ class CsvFile:
 
     def _write(self, mode: str, rows: Iterable) -> None:
         with self.path.open(mode, encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+            csv.writer(_UnixLines(file), lineterminator="\r\n").writerows(rows)
+
+
+class _UnixLines:
+    r"""Rows that end with a newline alone; csv quotes \r and \n only where its line end holds them, so that is \r\n."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
+def sizes(sources: list[Path]) -> list[dict]:
+    """Return name and size of each source file."""
+    return [{"file": path.name, "bytes": path.stat().st_size} for path in sources]
 
 
 def describe_sources(sources: list[Path]) -> list[dict]:
     """Return name, size and SHA-256 of each source file, for the manifest."""
-    return [{"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)} for path in sources]
+    return [size | {"sha256": sha256(path)} for size, path in zip(sizes(sources), sources, strict=True)]
 
 
 def write_manifest(folder: Path, name: str, about: dict, sources: list[dict], counts: dict[str, int]) -> dict:
@@ -101,17 +88,7 @@ def write_manifest(folder: Path, name: str, about: dict, sources: list[dict], co
         "counts": counts,
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("polars", "pyarrow", "drain3", "numpy")},
-        "data_hash": _data_hash(folder),
+        "data_hash": data_hash(folder),
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest
-
-
-def _data_hash(folder: Path) -> str:
-    """Return 16 hex digits over what a method reads; runs and decisions carry it and are refused on other data."""
-    digest = hashlib.sha256()
-    for name in ("sequences.parquet", "templates.csv"):
-        with (folder / name).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()[:16]

@@ -7,6 +7,7 @@ step below the size windows overlap, and an event is in several.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from core.errors import BadInput
 from parsing.sequences.store import EventStore
 
 CHUNK = 1 << 20
+BATCH_EVENTS = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,35 @@ class Groups:
     def overlap(self) -> bool:
         """Return whether some event is in two sequences."""
         return bool((self.starts[1:] < self.stops[:-1]).any())
+
+
+class Batch(NamedTuple):
+    """Consecutive sequences `first:last` and the range `start:stop` of their events."""
+
+    first: int
+    last: int
+    start: int
+    stop: int
+
+    def events(self, groups: Groups) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows, counted from `start`, of all events one sequence after the other, and the offsets.
+
+        Sequence i owns `offsets[i]:offsets[i + 1]` of them.
+        """
+        starts = groups.starts[self.first : self.last]
+        sizes = groups.stops[self.first : self.last] - starts
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        return np.repeat(starts - self.start - offsets[:-1], sizes) + np.arange(offsets[-1]), offsets
+
+
+def batches(groups: Groups) -> Iterator[Batch]:
+    """Yield consecutive sequences of about half a million events."""
+    first = 0
+    while first < len(groups):
+        last = int(np.searchsorted(groups.stops, groups.starts[first] + BATCH_EVENTS, side="right"))
+        last = max(last, first + 1)
+        yield Batch(first, last, int(groups.starts[first]), int(groups.stops[last - 1]))
+        first = last
 
 
 def group(store: EventStore, grouping: Grouping) -> Groups:

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from core.errors import BadInput
-from parsing.lines.files import LogFile
+from core.errors import BadInput, printable
+from parsing.lines.files import IS_TOO_LONG, LogFile
 
 
 def session_labels(ids: list[str], first_lines: np.ndarray, source: LogFile) -> np.ndarray:
@@ -27,7 +27,10 @@ def session_labels(ids: list[str], first_lines: np.ndarray, source: LogFile) -> 
 def _read_labels(source: LogFile) -> pl.DataFrame:
     """Return `sequence_id, label: int8`."""
     path = source.path
-    text = "\n".join(line for block in source.blocks() for line in block["text"])
+    lines = pl.concat(list(source.blocks()))
+    if len(long := lines.filter(IS_TOO_LONG)):
+        raise BadInput(f"{path} line {long['line'][0]:,} has more than a megabyte; it needs one id and label a line.")
+    text = "\n".join(lines["text"])
     if source.undecodable:
         raise BadInput(f"{path} line {source.first_undecodable:,} is not UTF-8; convert the file with: iconv -t UTF-8")
     try:
@@ -35,11 +38,13 @@ def _read_labels(source: LogFile) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         raise BadInput(f"{path} is not a readable label file; it needs a line BlockId,Label and UTF-8 text.") from error
     if not {"BlockId", "Label"} <= set(table.columns):
-        raise BadInput(f"{path} line 1 is {','.join(table.columns)}; the first line must name BlockId and Label.")
+        heads = printable(",".join(table.columns), 200)
+        raise BadInput(f"{path} line 1 is {heads}; the first line must name BlockId and Label.")
     wrong = table.with_row_index("line", 2).filter(~pl.col("Label").is_in(["Normal", "Anomaly"]).fill_null(False))
     if len(wrong):
         line, value = wrong.select("line", "Label").row(0)
-        raise BadInput(f"{path} line {line:,}: the label is {value!r}; it must be Normal or Anomaly.")
+        shown = printable(repr(value), 100)
+        raise BadInput(f"{path} line {line:,}: the label is {shown}; it must be Normal or Anomaly.")
     twice = table.filter(pl.col("BlockId").is_duplicated())
     if len(twice):
         raise BadInput(f"{path} labels {twice['BlockId'][0]} more than once; keep one line per block.")

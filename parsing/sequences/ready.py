@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from core.errors import BadInput
-from parsing.lines.files import LogFile
+from core.errors import BadInput, printable
+from parsing.lines.files import IS_TOO_LONG, SHOWN_OF_LONG, LogFile
 from parsing.sequences.assemble import Plan, Sequences, count, window_labels, write_sequences
+from parsing.sequences.cut import nothing_cut
 from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, sequences_file
 from parsing.sequences.group import Groups, group
 from parsing.sequences.split import split_sequences
@@ -28,8 +29,10 @@ def write_key_files(folder: Path, files: list[Path], plan: Plan) -> tuple[dict, 
     stops = np.cumsum(sizes, dtype=np.int64)
     groups = Groups(stops - sizes, stops)
     split = split_sequences(labels, groups, plan.split, plan.seed)
-    missing = [pl.lit(None).alias(name) for name in ARROW_SCHEMA.names if name not in (*sequences.columns, "split")]
-    table = sequences.with_columns(split.names, *missing).select(ARROW_SCHEMA.names).to_arrow()
+    given = (*sequences.columns, "split", "begun", "closed")
+    missing = [pl.lit(None).alias(name) for name in ARROW_SCHEMA.names if name not in given]
+    whole = sequences.with_columns(split.names, begun=pl.lit(True), closed=pl.lit(True))
+    table = whole.with_columns(missing).select(ARROW_SCHEMA.names).to_arrow()
     with sequences_file(folder) as file:
         file.write_table(table.cast(ARROW_SCHEMA))
     counts = sequences.select(key=pl.col("keys").explode()).group_by("key").agg(count=pl.len())
@@ -39,16 +42,19 @@ def write_key_files(folder: Path, files: list[Path], plan: Plan) -> tuple[dict, 
 
 
 def read_key_sequences(path: Path, label: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the sequences of one file with ids `<file name>:<line>`, and its rejected (blank) lines."""
+    """Return the sequences of one file with ids `<file name>:<line>`, and its rejected (blank or too long) lines."""
     source = LogFile(path)
     lines = pl.concat(list(source.blocks()))
     if source.undecodable:
         raise BadInput(f"{path} line {source.first_undecodable:,} is not UTF-8; convert the file with: iconv -t UTF-8")
     keys = lines.with_columns(keys=pl.col("text").str.extract_all(r"\S+"))
-    filled = pl.col("keys").list.len() > 0
+    filled = (pl.col("keys").list.len() > 0) & ~IS_TOO_LONG
     ids = pl.format("{}:{}", pl.lit(path.name.split(".")[0]), "line")
     sequences = keys.filter(filled).select("keys", sequence_id=ids, label=pl.lit(label, pl.Int8))
-    return sequences, keys.filter(~filled).select("line", reason=pl.lit("no keys"), text="text")
+    reason = pl.when(IS_TOO_LONG).then(pl.lit("line too long")).otherwise(pl.lit("no keys"))
+    refused = keys.filter(~filled).with_columns(reason=reason)  # before the text is cut
+    shown = pl.when(IS_TOO_LONG).then(pl.col("text").str.slice(0, SHOWN_OF_LONG)).otherwise("text")
+    return sequences, refused.select("line", "reason", text=shown)
 
 
 def write_key_stream(folder: Path, path: Path, plan: Plan) -> tuple[dict, dict]:
@@ -62,7 +68,7 @@ def write_key_stream(folder: Path, path: Path, plan: Plan) -> tuple[dict, dict]:
     values = window_labels(store, groups)
     split = split_sequences(values, groups, plan.split, plan.seed)
     words = pa.array(distinct.to_list(), pa.string())
-    write_sequences(folder, Sequences(store, groups, values, split.names, words, []))
+    write_sequences(folder, Sequences(store, groups, values, split.names, nothing_cut(len(groups)), words, []))
     CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
     write_key_counts(folder, stream.group_by("key").agg(count=pl.len()))
     counts = {"lines": len(stream), "lines_in_sequences": len(stream), "rejected": 0}
@@ -71,7 +77,7 @@ def write_key_stream(folder: Path, path: Path, plan: Plan) -> tuple[dict, dict]:
 
 
 def read_key_stream(path: Path) -> pl.DataFrame:
-    """Return `key: str, label: int8` of a parquet; lines without a label count as unlabeled."""
+    """Return `key: str, label: int8` of a parquet; lines without a label count as unlabeled. Labels are 0 or 1."""
     try:
         stream = pl.read_parquet(path)
     except FileNotFoundError as error:
@@ -82,16 +88,28 @@ def read_key_stream(path: Path) -> pl.DataFrame:
         ) from error
     if "key" not in stream.columns or not len(stream) or stream["key"].null_count():
         raise BadInput(f"{path} needs a column key without gaps, and a column label if lines are labeled.")
-    label = (
-        pl.col("label").cast(pl.Int8).fill_null(NO_LABEL) if "label" in stream.columns else pl.lit(NO_LABEL, pl.Int8)
-    )
     try:
-        stream = stream.select(pl.col("key").cast(pl.String), label.alias("label"))
+        keys = stream["key"].cast(pl.String)
     except pl.exceptions.PolarsError as error:
-        raise BadInput(f"{path} has keys that are not text, or labels that are not numbers; write it again.") from error
-    if not stream["label"].is_between(NO_LABEL, 1).all():
-        raise BadInput(f"{path} has labels other than 0 and 1; write it again with 1 for an anomalous line.")
-    return stream
+        raise BadInput(f"{path} has keys that are not text; write it again.") from error
+    labels = stream["label"] if "label" in stream.columns else pl.Series([None]).new_from_index(0, len(stream))
+    return pl.DataFrame({"key": keys, "label": _read_line_labels(path, labels)})
+
+
+def _read_line_labels(path: Path, labels: pl.Series) -> pl.Series:
+    """Return 0, 1 or NO_LABEL, int8, of numbers, texts or truth values; raise BadInput for anything else."""
+    try:
+        numbers = labels.cast(pl.Float64, strict=False)
+    except pl.exceptions.PolarsError:  # lists and the like
+        numbers = pl.Series([None], dtype=pl.Float64).new_from_index(0, len(labels))
+    wrong = (labels.is_not_null() & ~numbers.is_in([0.0, 1.0]).fill_null(False)).arg_true()
+    if len(wrong):
+        value = printable(repr(labels.to_list()[wrong[0]]), 100)
+        raise BadInput(
+            f"{path} row {wrong[0] + 1:,}: the label is {value}; it must be 1 for an anomalous line, 0 for a normal "
+            "one, or missing."
+        )
+    return numbers.cast(pl.Int8).fill_null(NO_LABEL)
 
 
 def write_key_counts(folder: Path, counts: pl.DataFrame) -> None:

@@ -1,11 +1,11 @@
 """An existing data folder with another random split: the same sequences, used differently."""
 
-import json
 import shutil
 from pathlib import Path
 
 import polars as pl
 
+from core.data import Data, open_folder
 from core.errors import BadInput
 from parsing.sequences.folder import ARROW_SCHEMA, sequences_file
 from parsing.sequences.split import NAMES, SplitSettings, split_sequences
@@ -17,10 +17,8 @@ def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], di
     These are its head (title, spec, split, grouping), its sources and its counts. Raise BadInput if `source` is no
     data folder, or is split by time, where a seed changes nothing.
     """
-    manifest = _manifest_of(source)
-    old = manifest["split"]
-    sequences = pl.read_parquet(source / "sequences.parquet")
-    settings = SplitSettings("random", old["asked_normals"], validation_share=old["validation_share"])
+    data, settings = _open(source)
+    manifest, sequences = data.manifest, data.sequences
     split = split_sequences(sequences["label"].fill_null(-1).to_numpy(), None, settings, seed)
     table = sequences.with_columns(split.names).select(ARROW_SCHEMA.names).to_arrow()
     with sequences_file(folder) as file:
@@ -29,22 +27,27 @@ def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], di
         shutil.copyfile(source / name, folder / name)
     sizes = {name: int((split.codes == code).sum()) for code, name in enumerate(NAMES)}
     counts = manifest["counts"] | sizes | {"lines_in_test_and_training": shared_lines(sequences, split.names)}
-    head = {name: manifest[name] for name in ("title", "simulated", "spec", "grouping") if name in manifest}
+    head = {name: manifest.get(name) for name in ("title", "simulated", "spec")}
+    head |= {"grouping": manifest["grouping"]} if "grouping" in manifest else {}
     return (
-        head | {"split": old | split.protocol | {"of": source.name, "of_hash": manifest["data_hash"]}},
+        head | {"split": manifest["split"] | split.protocol | {"of": source.name, "of_hash": manifest["data_hash"]}},
         manifest["sources"],
         counts,
     )
 
 
-def _manifest_of(source: Path) -> dict:
-    path = source / "manifest.json"
-    if not path.is_file():
+def _open(source: Path) -> tuple[Data, SplitSettings]:
+    """Return the data folder and the settings of its split, which is a random one; raise BadInput if it has none."""
+    if not (source / "manifest.json").is_file():
         raise BadInput(f"{source} is no data folder; make it first with parse_logs.py, then split it again.")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    if not manifest["split"]["rule"].startswith("normals shuffled"):
+    data = open_folder(source)
+    split = data.manifest["split"]
+    if not split["rule"].startswith("normals shuffled"):
         raise BadInput(f"{source} is split by time, so a seed changes nothing in it; use it as it is.")
-    return manifest
+    asked, share = split.get("asked_normals"), split.get("validation_share")
+    if not (asked is None or type(asked) is int) or type(share) is not float:
+        raise BadInput(f"{source}/manifest.json does not say how large its split is; {data.remedy}")
+    return data, SplitSettings("random", asked, validation_share=share)
 
 
 def shared_lines(sequences: pl.DataFrame, split: pl.Series) -> int:

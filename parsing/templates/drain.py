@@ -1,6 +1,6 @@
 """Messages to templates with Drain.
 
-Masking leaves few distinct messages (114 of 222,579 in 2 % of HDFS), so Drain3 sees each of them once, in the order
+Masking leaves few distinct messages (114 of 222,579 in 2% of HDFS), so Drain3 sees each of them once, in the order
 of its first line. Drain's answer to a message depends on what it saw before, but a message that it has seen rarely
 changes its state, which is why the partition equals that of Drain3 fed line by line (tests/parsing/test_parse.py on
 the sample, benchmarks/parsing.py on any log).

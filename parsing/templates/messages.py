@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from core.errors import BadInput
+from core.errors import BadInput, printable
 
 UNMATCHED = "unmatched"  # the key of lines that no known template matches; training never holds it
+MANY_UNMATCHED = 0.05  # share of the lines; new messages of a program that is watched are far fewer
 
 
 class MessageTable:
@@ -65,6 +66,25 @@ class MessageTable:
 def template_key(template: str | None) -> str:
     """Return the log key: 8 hex digits of the template's SHA-256, the same in every run and on every machine."""
     return UNMATCHED if template is None else hashlib.sha256(template.encode()).hexdigest()[:8]
+
+
+def check_matched(folder: Path, templates: Path) -> None:
+    """Print how many lines of a log match none of the `templates` of an earlier run if these are more than a few.
+
+    `folder` holds the templates.csv of the log. Raise BadInput if no line matches: then they belong to another log.
+    """
+    counts = pl.read_csv(folder / "templates.csv", columns=["key", "count"], schema_overrides={"key": pl.String})
+    lines, unmatched = int(counts["count"].sum()), int(counts.filter(key=UNMATCHED)["count"].sum())
+    if unmatched == lines:
+        raise BadInput(
+            f"{templates} matches none of {lines:,} lines; give the templates.csv of a log of the same program, read "
+            "with the same format and masks, or leave out --templates."
+        )
+    if unmatched > MANY_UNMATCHED * lines:
+        print(
+            f"  {unmatched:,} of {lines:,} lines match none of the templates in {printable(str(templates))} and have "
+            f"the key {UNMATCHED!r}; if they are not new to the program, leave out --templates"
+        )
 
 
 def read_templates(path: Path) -> list[str]:

@@ -16,9 +16,10 @@ from evaluation import ledger, metrics, rules
 from evaluation.show import compare_plots
 from methods.deeplog import DeepLog, Settings
 from methods.next_key import NextKey
-from methods.next_key.recipes import TrainingSettings
+from methods.parts.recipes import TrainingSettings
 from runs import many, steps
 from runs.folder import LEDGER, run_folder
+from tests.changed import rewrite
 
 QUICK = partial(DeepLog, settings=Settings(max_epochs=2))
 
@@ -126,8 +127,8 @@ def test_a_name_that_is_not_there_or_not_its_own_is_a_sentence(workspace):
 def test_missing_data_and_missing_labels_are_sentences(workspace, capsys):
     assert compare.main(["--data", "nothing"]) == 2
     assert "data/nothing" in capsys.readouterr().err
-    path = Path("data/sample/sequences.parquet")
-    pl.read_parquet(path).with_columns(label=pl.lit(None, pl.Int8)).write_parquet(path)
+    folder = Path("data/sample")
+    rewrite(folder, pl.read_parquet(folder / "sequences.parquet").with_columns(label=pl.lit(None, pl.Int8)))
     with pytest.raises(BadInput, match="no labeled anomaly"):
         compare.run_missing({"deeplog/lstm": QUICK}, "sample", [0], 0.01, None)
 
@@ -140,7 +141,7 @@ def scored(values, unseen, seen_counts) -> pl.DataFrame:
 
 
 def test_a_score_is_calibrated_like_a_tail_probability_worked_by_hand():
-    """99 validation normals at 5 %: floor(.05 * 100) - 1 = 4 of them may be flagged, those above the fifth largest."""
+    """99 validation normals at 5%: floor(.05 * 100) - 1 = 4 of them may be flagged, those above the fifth largest."""
     validation = scored([float(value) for value in range(99)], [False] * 99, [False] * 99)
     decision = rules.calibrate(validation, 7, alpha=0.05)
     assert set(decision["rules"]) == set(rules.SCORE_RULES)
@@ -187,7 +188,7 @@ F1 = pl.DataFrame({"seed": [0, 1, 2], "a": [0.9, 0.8, 0.7], "b": [0.8, 0.7, 0.65
 def test_differences_are_paired_by_seed_worked_by_hand():
     row = comparison.differences(F1, "b").filter(pl.col("method") == "a").row(0, named=True)
     gaps = np.array([0.1, 0.1, 0.05])
-    half = 4.302653 * gaps.std(ddof=1) / np.sqrt(3)  # Student's 97.5 % quantile with 2 degrees of freedom
+    half = 4.302653 * gaps.std(ddof=1) / np.sqrt(3)  # Student's 97.5% quantile with 2 degrees of freedom
     assert row["mean"] == pytest.approx(gaps.mean())
     assert (row["from"], row["to"]) == (pytest.approx(gaps.mean() - half), pytest.approx(gaps.mean() + half))
     assert row["wins"] == 3

@@ -1,7 +1,5 @@
 """Sweeps: finished runs are passed over, failed ones stay visible, a seed splits the data anew."""
 
-import json
-
 import polars as pl
 import pytest
 
@@ -12,6 +10,7 @@ from core.errors import BadInput
 from evaluation import ledger
 from runs import many
 from runs.folder import LEDGER
+from tests.changed import other_data, set_manifest
 
 
 class Runs:
@@ -64,10 +63,9 @@ def test_finished_runs_are_passed_over_until_the_data_change(runs, workspace, ca
         sweep.main(["--data", "sample", "--seeds", "0", "1"])
     assert len(runs.started) == 2
     assert "2 of 2 runs are done" in capsys.readouterr().out
-    path = workspace / "data" / "sample" / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"data_hash": "0" * 16}))
+    other_data(workspace / "data" / "sample")
     sweep.main(["--data", "sample", "--seeds", "0", "1"])
-    assert len(runs.started) == 3, "the split of a changed folder has other sequences only if they changed"
+    assert len(runs.started) == 4
 
 
 def test_each_run_says_how_many_are_done(runs, capsys):
@@ -134,10 +132,8 @@ def test_the_same_seed_gives_the_split_of_the_folder_it_came_from(workspace):
 def test_what_cannot_be_split_anew_is_a_sentence(workspace, capsys):
     assert parse_logs.main(["x", "--resplit", "data/nothing"]) == 2
     assert "is no data folder" in capsys.readouterr().err
-    path = workspace / "data" / "sample" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["split"]["rule"] = "by time: normals first"
-    path.write_text(json.dumps(manifest))
+    split = open_data("sample").manifest["split"] | {"rule": "by time: normals first"}
+    set_manifest(workspace / "data" / "sample", split=split)
     assert parse_logs.main(["x", "--resplit", "data/sample", "--seed", "1"]) == 2
     assert "split by time" in capsys.readouterr().err
     assert folders.split_folder("sample", 1) == "sample"

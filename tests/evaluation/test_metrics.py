@@ -59,7 +59,7 @@ def test_ranking_by_hand():
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():
-    """A detector with recall 0.8 and precision 0.9 in truth; of 500 test sets of 600 sequences 92 to 98 %."""
+    """A detector with recall 0.8 and precision 0.9 in truth; of 500 test sets of 600 sequences 92 to 98%."""
     chance, truth, hits = np.random.default_rng(1), 2 * 0.72 / (2 * 0.72 + 0.08 + 0.18), 0
     flags = np.array([True, True, False, False])
     for _ in range(500):
@@ -85,7 +85,7 @@ def test_a_prevalence_weighs_the_normals_as_scikit_learn_would(pairs, prevalence
 
 
 def test_prevalence_by_hand():
-    """Half of 4 anomalies found, 1 of 10 normals flagged; at 10 % one anomaly stands against nine normals."""
+    """Half of 4 anomalies found, 1 of 10 normals flagged; at 10% one anomaly stands against nine normals."""
     flags, labels = np.array([1, 1, 0, 0] + [1] + [0] * 9), np.array([1] * 4 + [0] * 10)
     found = metrics.measure(flags, labels, 0.1)
     assert found["precision"] == pytest.approx(0.1 * 0.5 / (0.1 * 0.5 + 0.9 * 0.1))

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from evaluation import metrics, rules
-from evaluation.report import page, reasons
+from evaluation import floors, metrics, rules
+from evaluation.report import cells, page, reasons
 from evaluation.report.alarms import SCHEMA, alarms
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(2)> & \"quoted\" 'so'"
@@ -96,18 +96,20 @@ def write_run(folder: Path, found_alarms: pl.DataFrame, **changes) -> str:
     (folder / "figures").mkdir(parents=True)
     for name in ("sources", "f1", "something_new"):
         (folder / "figures" / f"{name}.png").write_bytes(PICTURE + name.encode())
-    config = {"data": "my", "data_hash": "0123", "method": "next_key", "model": "tiny", "seed": 3}
+    config = {"data": "my", "data_hash": "0123456789abcdef", "method": "next_key", "model": "tiny", "seed": 3}
     config |= {"settings": {"context": 512, "lora_rank": None}} | changes.get("config", {})
-    environment = {"python": "3.12", "commit": "abc", "packages": {"polars": "2"}}
+    environment = {"python": "3.12", "system": "Linux", "device": "cpu", "commit": "abc", "packages": {"polars": "2"}}
     environment["model"] = {"path": "Transformers", "why": HOSTILE}
     scores = pl.DataFrame({"rank": [1, 2, 3], "tail_probability": [0.5, 0.4, 0.3], "has_unseen_key": [False] * 3})
     decision = rules.calibrate(scores.with_columns(count_vector_seen=True), 9, 0.3)
     decision["notes"].append(HOSTILE)
+    decision |= {"data_hash": "0" * 16, "model_hash": "1" * 16, "default_rule": "tail_probability"}
+    decision["ngrams"] = dict.fromkeys(floors.NGRAMS, decision["rules"])
     files = {"config": config, "environment": environment, "decision": decision}
     files["metrics"] = some_metrics() | changes.get("metrics", {})
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    found_alarms.write_csv(folder / "alarms.csv")
+    cells.guard(found_alarms).write_csv(folder / "alarms.csv")
     path = page.write_page(folder, {"hits": [hostile_sequence()]}, {"b": HOSTILE, "<end>": None})
     return path.read_text(encoding="utf-8")
 

@@ -182,7 +182,7 @@ def test_an_invariant_may_be_broken_by_two_percent_of_the_normals_and_weighs_les
 
 
 def test_two_rare_keys_are_no_invariant():
-    """Both are 0 in 97 % of the sessions and so equal in nearly all: support counts where one of them occurs."""
+    """Both are 0 in 97% of the sessions and so equal in nearly all: support counts where one of them occurs."""
     train = [["start"]] * 94 + [["start", "disk"]] * 3 + [["start", "fan", "fan"]] * 3
     assert scores(fitted("invariants", train), ["start", "disk"], ["start", "fan"]) == [0, 0]
 

@@ -15,10 +15,10 @@ from evaluation.verdicts import score_gap
 from methods import loggpt
 from methods.loggpt import LogGPT, Settings
 from methods.next_key import NextKey
-from methods.next_key.models.tiny import TINY_MODELS
-from methods.next_key.recipes import TrainingSettings
 from methods.next_key.vocabulary import END
 from methods.parts import learning, reinforce
+from methods.parts.choices import TINY_MODELS
+from methods.parts.recipes import TrainingSettings
 from methods.parts.reinforce import Episodes, Policy, Rollout
 from tests.methods.checkpoints import TEMPLATES, save_checkpoint
 from tests.methods.test_next_key import grammar
@@ -59,7 +59,7 @@ def test_places_are_those_of_the_next_token_worked_by_hand():
     detector, _ = untrained("ppo")
     episodes, weights = detector.episodes([["open", *["read"] * 7, "close"], ["open", "new"], ["open", "new"]])
     assert episodes.lengths.tolist() == [[11], [4]]
-    assert episodes.prompts.tolist() == [[2], [2]]  # begin and one key, more than 20 % of both
+    assert episodes.prompts.tolist() == [[2], [2]]  # begin and one key, more than 20% of both
     assert episodes.columns[1, :3].tolist() == [detector.detector.vocabulary.encode(["open"])[1] - END, -1, 0]
     assert episodes.judged.int().tolist() == [[0, 1, 1, 1, 1, 1, 1, 1, 1, 1], [0, 1, 1, 0, 0, 0, 0, 0, 0, 0]]
     assert episodes.chosen.int().tolist() == [[0, 1, 1, 1, 1, 1, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0, 0, 0, 0, 0]]

@@ -15,8 +15,8 @@ from methods.next_key import NextKey, scoring, training
 from methods.next_key.batches import chunk
 from methods.next_key.memory import Load, fit_in_memory, lighter, score_in_memory
 from methods.next_key.models.machine import SMALL, TRANSFORMERS, Plan
-from methods.next_key.recipes import TrainingSettings
 from methods.next_key.trees import pack_rows, packs
+from methods.parts.recipes import TrainingSettings
 from tests.methods.test_next_key import SHORT, fitted, grammar
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from core.data import Data, open_data
+from core.data import Data, open_folder
 from core.errors import BadInput
 from methods.classical import CLASSICAL, Classical
 from methods.deeplog import DeepLog
@@ -46,7 +46,7 @@ DETECTORS = {
     "loggpt/tiny-gpt2-ppo": partial(LogGPT, settings=QUICK_GPT),
     "rarest_pair/counts": documented_example(),
 } | {f"classical/{name}": partial(Classical, name) for name in CLASSICAL}
-# Average precision on the simulated sample, of which 6 % are anomalous: a tenth or two below what was measured.
+# Average precision on the simulated sample, of which 6% are anomalous: a tenth or two below what was measured.
 FLOORS = {
     "next_key/tiny-llama": 0.85,
     "deeplog/lstm": 0.72,
@@ -67,7 +67,7 @@ TOY = [["open", *["read"] * (number % 3), "write", "close"] for number in range(
 
 @pytest.fixture(scope="module")
 def data(sample) -> Data:
-    return open_data(str(sample))
+    return open_folder(sample)
 
 
 @pytest.fixture(scope="module", params=DETECTORS)

@@ -17,12 +17,13 @@ from core.errors import BadInput
 from evaluation.verdicts import score_gap
 from methods.next_key import NextKey, training
 from methods.next_key.batches import IGNORED, chunk, pad
-from methods.next_key.models.tiny import TINY_MODELS, build_tiny
-from methods.next_key.recipes import TrainingSettings
+from methods.next_key.models.tiny import build_tiny
 from methods.next_key.scoring import judge_tokens
 from methods.next_key.training import collate, weighted_loss, weighted_rows
 from methods.next_key.vocabulary import BEGIN, END, FIRST_CHOICE, PAD, UNSEEN, Vocabulary
 from methods.parts.batches import batches_by_length
+from methods.parts.choices import TINY_MODELS
+from methods.parts.recipes import TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = TrainingSettings(context=24, batch_size=8, max_epochs=3, learning_rate=5e-3)

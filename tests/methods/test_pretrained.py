@@ -13,8 +13,8 @@ from core.errors import BadInput
 from evaluation.verdicts import score_gap
 from methods.next_key import NextKey, training
 from methods.next_key.embeddings import mean_rows, template_words
-from methods.next_key.models.hub import PRESETS, find_checkpoint, original
-from methods.next_key.recipes import RECIPES, TrainingSettings
+from methods.parts.choices import PRESETS, find_checkpoint, original
+from methods.parts.recipes import RECIPES, TrainingSettings
 from tests.methods.checkpoints import FAMILIES, TEMPLATES, save_checkpoint, tokenizer
 from tests.methods.test_next_key import _Killed, grammar
 
@@ -220,8 +220,8 @@ def test_presets_are_hub_names_and_four_bit_builds_have_an_original():
     assert {"qwen2.5-0.5b", "gemma-3-1b", "llama-3.2-1b"} <= set(PRESETS)
     assert original("unsloth/gemma-3-1b-it-unsloth-bnb-4bit") == "unsloth/gemma-3-1b-it"
     assert original("unsloth/Llama-3.2-1B-Instruct-bnb-4bit") == "unsloth/Llama-3.2-1B-Instruct"
-    if not torch.cuda.is_available():
-        assert find_checkpoint("llama-3.2-1b") == "unsloth/Llama-3.2-1B-Instruct"
+    assert find_checkpoint("llama-3.2-1b", gpu=False) == "unsloth/Llama-3.2-1B-Instruct"
+    assert find_checkpoint("llama-3.2-1b", gpu=True) == PRESETS["llama-3.2-1b"]
 
 
 def test_a_model_that_cannot_be_reached_is_a_sentence():

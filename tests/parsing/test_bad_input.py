@@ -1,6 +1,7 @@
 """What a person can get wrong with files: one sentence, exit code 2, no traceback, and nothing lost."""
 
 import gzip
+import json
 
 import pytest
 
@@ -25,7 +26,7 @@ def refused(files, capsys, *, log=None, labels=None) -> str:
     before = {path.name: path.read_bytes() for path in files[2].iterdir()}
     capsys.readouterr()
     wanted = ["hdfs", "--log", str(log or files[0]), "--labels", str(labels or files[1]), "--out", str(files[2])]
-    assert parse_logs.main(wanted) == 2
+    assert parse_logs.main([*wanted, "--replace"]) == 2
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1
     assert "Traceback" not in printed
@@ -178,3 +179,37 @@ def test_a_session_pattern_that_matches_nothing_shows_the_first_line(files, caps
     sentence = capsys.readouterr().err
     assert "line 1 does not match (no session id)" in sentence
     assert "req-[0-9]+" in sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda manifest: manifest["split"].pop("asked_normals") and manifest["split"].pop("validation_share"),
+            "split",
+        ),
+        (lambda manifest: manifest["split"].update(validation_share="0.2"), "how large its split is"),
+        (lambda manifest: manifest.pop("split"), "manifest.json"),
+        (lambda manifest: manifest.update(data_hash="0" * 16), "was changed after it was made"),
+    ],
+)
+def test_a_damaged_folder_is_not_split_again(files, capsys, tmp_path, change, said):
+    path = files[2] / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    capsys.readouterr()
+    assert parse_logs.main(["x", "--resplit", str(files[2]), "--out", str(tmp_path / "x")]) == 2
+    printed = capsys.readouterr().err
+    assert said in printed and printed.count("\n") == 1 and not (tmp_path / "x").exists()
+
+
+def test_label_heads_that_command_a_terminal_are_shown_as_text(files, capsys, tmp_path):
+    (tmp_path / "bad.csv").write_text("\x1b]0;owned\x07" + "h" * 10_000 + ",b\n1,2\n")
+    sentence = refused(files, capsys, labels=tmp_path / "bad.csv")
+    assert r"\x1b]0;owned\x07" in sentence and len(sentence) < 1_000 and sentence[:-1].isprintable()
+
+
+def test_a_log_that_commands_a_terminal_is_shown_as_text(files, capsys, tmp_path):
+    (tmp_path / "evil.log").write_text("\x1b[2J\x1b]8;;http://x\x07\u202eevil\x9b31m\n" * 3)
+    assert refused(files, capsys, log=tmp_path / "evil.log")[:-1].isprintable()

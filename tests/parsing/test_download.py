@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import parse_logs
 from core.errors import BadInput
 from parsing import datasets
+from parsing.held import held
 from parsing.lines import download as module
 from parsing.lines.download import Download, fetch
 
@@ -301,6 +303,41 @@ def test_a_file_without_a_published_md5_is_called_unverified_with_its_sha256(rem
     assert len(lines) == 1 and hashlib.sha256(CONTENT).hexdigest() in lines[0]
 
 
+def test_a_file_that_nobody_can_verify_is_the_same_the_next_time_or_refused(remote, tmp_path):
+    """Fetched over http, it could be another one on every machine, and nobody would see."""
+    path, kept = fetch(remote.unverified(), tmp_path), tmp_path / "logs.tar.gz.sha256"
+    assert kept.read_text() == f"{hashlib.sha256(CONTENT).hexdigest()}  logs.tar.gz\n"
+    path.unlink()
+    assert fetch(remote.unverified(), tmp_path).read_bytes() == CONTENT
+    path.unlink()
+    remote.content, remote.etag = CHANGED, '"two"'
+    text = refusal(remote.unverified(), tmp_path)
+    assert hashlib.sha256(CONTENT).hexdigest() in text and hashlib.sha256(CHANGED).hexdigest() in text
+    assert names(tmp_path) == ["logs.tar.gz.sha256"]
+    kept.unlink()
+    assert fetch(remote.unverified(), tmp_path).read_bytes() == CHANGED
+
+
+@pytest.mark.parametrize("name", ["logs.tar.gz.part", "logs.tar.gz.part.json", "logs.tar.gz.sha256", "logs.tar.gz"])
+@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing"])
+def test_a_link_that_somebody_planted_is_not_written_through(remote, tmp_path, name, there):
+    target, folder = tmp_path / "target", tmp_path / "raw"
+    folder.mkdir()
+    if there:
+        target.write_text("mine")
+    (folder / name).symlink_to(target)
+    with suppress(BadInput):  # a link that replaces the file itself or its digest is refused, others are replaced
+        fetch(remote.unverified(), folder)
+    assert target.read_text() == "mine" if there else not target.exists()
+
+
+def test_a_file_that_another_process_fetches_is_not_fetched_twice(remote, tmp_path):
+    with held(tmp_path / "logs.tar.gz"):
+        assert "logs.tar.gz is held by another process" in refusal(remote.download(), tmp_path)
+    assert remote.requests == []
+    assert fetch(remote.download(), tmp_path).read_bytes() == CONTENT
+
+
 def test_a_file_with_a_right_md5_is_not_called_unverified(remote, tmp_path, capsys):
     fetch(remote.download(), tmp_path)
     assert "not verified" not in capsys.readouterr().out
@@ -408,14 +445,9 @@ class FullDisk:
 
 
 def test_a_full_disk_is_one_sentence_and_the_download_goes_on_when_there_is_room(remote, tmp_path, monkeypatch):
-    real_open = Path.open
-
-    def full_open(path, mode="r", *args, **kwargs):
-        file = real_open(path, mode, *args, **kwargs)
-        return FullDisk(file) if mode in ("ab", "wb") else file
-
+    open_part = module._open_part
     with monkeypatch.context() as full:
-        full.setattr(Path, "open", full_open)
+        full.setattr(module, "_open_part", lambda path, mode: FullDisk(open_part(path, mode)))
         text = refusal(remote.download(), tmp_path)
     assert "No space left on device" in text and str(tmp_path / "logs.tar.gz.part") in text and "df -h" in text
     assert (tmp_path / "logs.tar.gz.part").read_bytes() == CONTENT[: module.BLOCK_BYTES]
@@ -429,8 +461,12 @@ def test_a_folder_that_is_a_file_is_one_sentence(remote, tmp_path):
 
 
 def test_a_crash_before_the_rename_leaves_no_file_under_the_final_name(remote, tmp_path, monkeypatch):
-    def crash(*_):
-        raise KeyboardInterrupt
+    rename = os.replace
+
+    def crash(source, target):
+        if Path(target).name == "logs.tar.gz":
+            raise KeyboardInterrupt
+        rename(source, target)
 
     with monkeypatch.context() as crashing:
         crashing.setattr(module.os, "replace", crash)

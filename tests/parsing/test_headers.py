@@ -9,16 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BadInput
-from parsing.lines.headers import (
-    JSON,
-    compile_header,
-    guess_time,
-    propose_format,
-    recipe_fields,
-    split_by_pattern,
-    split_fields,
-    timestamps,
-)
+from parsing.lines.headers import JSON, compile_header, split_by_pattern, split_fields
+from parsing.lines.proposals import propose_format
+from parsing.lines.times import guess_time, names_year, recipe_fields, timestamps
 
 HDFS = "<Date> <Time> <Pid> <Level> <Component>: <Content>"
 BGL = "<Label> <Timestamp> <Date> <Node> <Time> <NodeRepeat> <Type> <Component> <Level> <Content>"
@@ -194,6 +187,9 @@ def times(recipe: str, *values: str) -> list[datetime | None]:
         ("%Y-%m-%d of T", "2024-01-02", datetime(2024, 1, 2)),
         ("epoch:T", "1100000001.25", datetime(2004, 11, 9, 11, 33, 21, 250_000)),
         ("epoch:T", "-0.5", datetime(1969, 12, 31, 23, 59, 59, 500_000)),
+        ("epoch:T", "1100000001250", datetime(2004, 11, 9, 11, 33, 21, 250_000)),
+        ("epoch:T", "1100000001250001", datetime(2004, 11, 9, 11, 33, 21, 250_001)),
+        ("epoch:T", "1772438400123456789", datetime(2026, 3, 2, 8, 0, 0, 123_457)),
     ],
 )
 def test_a_recipe_reads_its_times(recipe, text, expected):
@@ -207,7 +203,7 @@ def test_a_recipe_reads_its_times(recipe, text, expected):
         ("%Y-%m-%d %H:%M:%S of T", "2024-01-02 03:04:05.5"),
         ("epoch:T", "nan"),
         ("epoch:T", "inf"),
-        ("epoch:T", "1100000001000"),  # milliseconds would be the year 36828
+        ("epoch:T", "1" + "0" * 22),
         ("epoch:T", "9" * 400),
         ("epoch:T", "soon"),
     ],
@@ -253,6 +249,7 @@ def test_a_recipe_of_a_field_that_is_not_there_is_refused(recipe):
         ("<H> <T> <Z> <Content>", "h [10/Oct/2000:13:55:36 +0000] x", "[%d/%b/%Y:%H:%M:%S %z] of T Z"),
         ("<M> <D> <T> <Content>", "Oct 11 22:14:15 x", "%b %d %H:%M:%S of M D T"),
         ("<T> <Content>", "1100000001.5 x", "epoch:T"),
+        ("<T> <Content>", "1100000001500 x", "epoch:T"),
         (JSON, '{"ts": 1100000001, "msg": "x"}', "epoch:Timestamp"),
         ("<A> <B> <Content>", "12 34 2024-01-02 03:04:05", None),
     ],
@@ -297,6 +294,16 @@ def test_a_format_is_proposed_for_common_logs(lines, format):
 def test_a_proposal_needs_four_of_five_lines():
     assert propose_format([HDFS_LINE] * 4 + ["at a.b.C(C.java:3)"]) == HDFS
     assert propose_format([HDFS_LINE] * 7 + ["at a.b.C(C.java:3)"] * 3) is None
+
+
+def test_blank_lines_do_not_count_against_a_proposal():
+    assert propose_format([HDFS_LINE, "", " \t", HDFS_LINE, ""]) == HDFS
+    assert propose_format(["", " "]) is None
+
+
+def test_which_recipes_name_their_year():
+    assert names_year("epoch:T") and names_year("%Y-%m-%d of T") and names_year("%y%m%d %H%M%S of D T")
+    assert not names_year("%b %d %H:%M:%S of M D T")
 
 
 def test_padded_days_and_levels_read_like_others():

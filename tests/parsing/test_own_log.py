@@ -2,6 +2,8 @@
 
 import gzip
 import re
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from core.errors import BadInput
 from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header, split_fields
 from parsing.options import job_of, read_options
-from parsing.own_log import check, load_own_spec, mismatch
+from parsing.own_log import check, mismatch
+from parsing.own_spec import load_own_spec
 from parsing.templates.masks import Mask
 
 FORMAT = "<Date> <Time> <Level> <Component>: <Content>"
@@ -271,3 +274,54 @@ def test_an_unreadable_description_is_refused(tmp_path):
     (tmp_path / "my.yaml").write_bytes(b"format: \xff")
     with pytest.raises(BadInput, match="not a readable UTF-8 text file"):
         load_own_spec(tmp_path / "my.yaml")
+
+
+def test_a_description_of_300_bytes_cannot_become_a_text_of_gigabytes(tmp_path):
+    names = "abcdefgh"
+    lines = [f"  - &a [{','.join(['lol'] * 9)}]"]
+    lines += [f"  - &{name} [{','.join([f'*{before}'] * 9)}]" for before, name in pairwise(names)]
+    with pytest.raises(BadInput, match=r"line 3 is not YAML \(aliases such as \*name are not allowed\)") as error:
+        described(tmp_path, "\n".join(["format:", *lines]))
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("text", ["format: json\n'{}': 1", "format: '{}'", "'{}': 1\nformat: json", "format: [[{}]]"])
+def test_a_sentence_about_a_description_stays_short_and_commands_no_terminal(tmp_path, text):
+    with pytest.raises(BadInput) as error:
+        described(tmp_path, text.format("\u202e" + "x" * 100_000))
+    assert len(str(error.value)) < 1_000 and str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("colons", [400, 20_000])
+def test_why_a_line_does_not_match_is_found_in_linear_time(tmp_path, capsys, colons):
+    """By backtracking a line of 400 colons took 6.5 seconds, one of 20,000 longer than anybody lives."""
+    path = write(tmp_path, "a:b:c:d|e", ":" * colons)
+    started = time.perf_counter()
+    assert check(path, "<A>:<B>:<C>:<D>|<Content>", None, ()) == 0
+    assert time.perf_counter() - started < 2
+    assert "line 2, no '|' after <D>" in capsys.readouterr().out
+
+
+def test_blank_lines_are_counted_and_do_not_stand_for_the_first_bad_one(tmp_path, capsys):
+    """A blank line after every message was enough for 'no known format'."""
+    path = write(tmp_path, "", *(text for line in GOOD for text in (line, "")), "bad", " ")
+    assert check(path, "auto", None, ()) == 0
+    printed = capsys.readouterr().out
+    assert "10 of the first 23 lines match" in printed and "; 12 are blank" in printed
+    assert "The first that does not is line 22" in printed
+    with pytest.raises(BadInput, match="line 2: no known format"):
+        check(write(tmp_path, "", "what is this"), "auto", None, ())
+    with pytest.raises(BadInput, match="line 1: no known format"):
+        check(write(tmp_path, "", ""), "auto", None, ())
+
+
+def test_what_a_log_says_to_the_terminal_is_shown_as_text(tmp_path, capsys):
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
+    path = write(tmp_path, f"a {evil} b: c {evil}", evil)
+    assert check(path, "<A> <B> <C>: <Content>", None, ()) == 0
+    printed = capsys.readouterr().out
+    assert all(line.isprintable() for line in printed.splitlines())
+    assert r"\x1b]0;owned\x07" in printed
+    with pytest.raises(BadInput) as error:
+        check(write(tmp_path, evil), "[<A>] <Content>", None, ())
+    assert str(error.value).isprintable()

@@ -236,7 +236,7 @@ def test_ready_key_sequences_give_the_same_folder(tmp_path, packed):
     assert parse("mine", "--keys", *files, "--out", tmp_path / "mine", "--train-normals", 5) == 0
     sequences = pl.read_parquet(tmp_path / "mine" / "sequences.parquet")
     assert sequences.columns == [
-        "sequence_id", "keys", "lines", "event_labels", "label", "split", "start", "end"
+        "sequence_id", "keys", "lines", "event_labels", "label", "split", "start", "end", "begun", "closed"
     ]  # fmt: skip
     assert sequences.select("sequence_id", "keys", "label").rows()[-3:] == [
         ("normal:11", ["E5", "E11"], 0),
@@ -267,7 +267,7 @@ def test_what_a_killed_run_left_is_cleared_and_the_old_folder_comes_back(small_l
     killed = f"""
 import os, sys
 from pathlib import Path
-from parsing.sequences.folder import replaced_folder
+from parsing.sequences.place import replaced_folder
 if sys.argv[1] == "between":
     Path.rename = lambda path, target, rename=Path.rename: rename(path, target) and os._exit(9)
 with replaced_folder(Path({str(out)!r})) as new:
@@ -276,7 +276,7 @@ with replaced_folder(Path({str(out)!r})) as new:
 """
     for moment in ("inside", "between"):
         assert subprocess.run([sys.executable, "-c", killed, moment], cwd=ROOT).returncode == 9
-    assert not out.exists() and len(list(tmp_path.iterdir())) == 2
+    assert not out.exists() and len(list(tmp_path.iterdir())) == 3  # with the lock file
     assert parse("hdfs", "--log", tmp_path / "gone.log", "--labels", labels, "--out", out) == 2
     assert (out / "sequences.parquet").read_bytes() == kept
     assert [path.name for path in tmp_path.iterdir()] == ["d"]

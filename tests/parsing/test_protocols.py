@@ -105,7 +105,7 @@ def test_the_random_split_depends_on_the_seed_alone():
 
 
 def test_the_chronological_split_by_hand():
-    """Ten sequences, the first 60 %: five normals, of which the last fifth validates; an anomaly there is unused."""
+    """Ten sequences, the first 60%: five normals, of which the last fifth validates; an anomaly there is unused."""
     labels = np.array([0, 0, 1, 0, 0, 0, 0, 1, 0, 0], np.int8)
     groups = by_lines(100, 10, 10)
     split = split_sequences(labels, groups, SplitSettings("chronological", None, train_share=0.6), seed=0)
@@ -430,6 +430,24 @@ def test_templates_of_an_earlier_run_give_the_same_keys_and_unmatched_to_new_mes
     assert manifest_of(tmp_path / "d")["split"]["mined"] == "templates.csv"
 
 
+def test_templates_that_match_a_part_say_how_many_lines_they_leave(late, tmp_path, capsys):
+    assert parse("bgl", "--log", late, "--lines", "1-500", "--out", tmp_path / "early") == 0
+    templates = tmp_path / "early" / "templates.csv"
+    capsys.readouterr()
+    assert parse("bgl", "--log", late, "--templates", templates, "--out", tmp_path / "d") == 0
+    assert "50 of 600 lines match none of the templates" in capsys.readouterr().out
+    assert parse("bgl", "--log", late, "--lines", "1-510", "--templates", templates, "--out", tmp_path / "e") == 0
+    assert "match none" not in capsys.readouterr().out
+
+
+def test_templates_of_another_log_are_refused(late, tmp_path, capsys):
+    """Every line became `unmatched` without a word."""
+    (tmp_path / "other.csv").write_text("key,template\nabcd1234,job <*> is done\n")
+    arguments = ("bgl", "--log", late, "--templates", tmp_path / "other.csv", "--out", tmp_path / "d")
+    assert "other.csv matches none of 600 lines" in refused(capsys, *arguments)
+    assert not (tmp_path / "d").exists()
+
+
 def test_lines_without_a_message_keep_their_key_in_a_later_run(tmp_path):
     """In templates.csv their template, the empty one, looks like that of unmatched lines."""
     log = write_log(tmp_path / "b.log", [event(number, f"text {number}" if number % 4 else "") for number in range(20)])
@@ -539,6 +557,38 @@ def test_a_stream_with_other_columns_is_refused(tmp_path, capsys, columns):
     arguments = ("mine", "--key-stream", tmp_path / "keys.parquet", "--window-lines", 10, "--out", tmp_path / "d")
     assert "keys.parquet" in refused(capsys, *arguments)
     assert not (tmp_path / "d").exists()
+
+
+ALTERNATING = [0, 1] * 5 + [0] * 90
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ALTERNATING,
+        [float(label) for label in ALTERNATING],
+        [bool(label) for label in ALTERNATING],
+        [str(label) for label in ALTERNATING],
+        [f"{label}.0" for label in ALTERNATING],
+    ],
+)
+def test_labels_of_lines_are_0_and_1_however_they_are_spelled(tmp_path, labels):
+    path, none = tmp_path / "keys.parquet", [None] * 10
+    pl.DataFrame({"key": ["E1"] * 110, "label": labels + none}).write_parquet(path)
+    assert parse("mine", "--key-stream", path, "--window-lines", 10, "--out", tmp_path / "d") == 0
+    assert sequences_of(tmp_path / "d")["event_labels"].explode().to_list() == ALTERNATING + none
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.99, "0.99"), (0.5, "0.5"), (2, "2"), (-1, "-1"), (float("nan"), "nan"), ("yes", "'yes'"), ([1], "[")],
+)
+def test_a_label_between_normal_and_anomalous_is_refused_with_its_row(tmp_path, capsys, value, said):
+    """A label of 0.99 became 0: an anomaly to be learned from."""
+    labels = [None] * 40 + [value] + [None] * 10
+    pl.DataFrame({"key": ["E1"] * 51, "label": labels}).write_parquet(tmp_path / "keys.parquet")
+    arguments = ("mine", "--key-stream", tmp_path / "keys.parquet", "--window-lines", 10, "--out", tmp_path / "d")
+    assert f"keys.parquet row 41: the label is {said}" in refused(capsys, *arguments)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"key,label\nE1,0\n", b"PAR1 broken PAR1"])

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from methods.next_key.embeddings import has_tied_rows
 from methods.next_key.models.machine import UNSLOTH, Plan
-from methods.next_key.recipes import TrainingSettings
+from methods.parts.recipes import TrainingSettings
 
 TARGETS = "all-linear"  # PEFT's name for all attention and MLP projections, as the paper has it, in every family
 

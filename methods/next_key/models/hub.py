@@ -4,7 +4,6 @@ No family is named here: what differs between them (tied layers, module names, c
 """
 
 import errno
-import re
 from pathlib import Path
 from typing import cast
 
@@ -23,51 +22,9 @@ from transformers import (
 
 from core.errors import BadInput
 from methods.next_key.models.machine import UNSLOTH, Plan, choose_plan, current_device, move
-from methods.next_key.models.tiny import TINY_MODELS
 
-PRESETS = {
-    # The three of the paper, 4-bit builds by Unsloth, named as in the train.ipynb that its authors released.
-    "qwen2.5-0.5b": "unsloth/Qwen2.5-0.5B-Instruct-bnb-4bit",
-    "gemma-3-1b": "unsloth/gemma-3-1b-it-unsloth-bnb-4bit",
-    "llama-3.2-1b": "unsloth/Llama-3.2-1B-Instruct-bnb-4bit",
-    # The smallest base (not chat) checkpoints of current families, without a gate: next-key training needs no chat
-    # tuning. Names as in the list of models of unsloth 2026.10.7, SmolLM2 as on its authors' page.
-    "gemma-3-270m": "unsloth/gemma-3-270m",
-    "qwen3-0.6b": "unsloth/Qwen3-0.6B-Base",
-    "smollm2-135m": "HuggingFaceTB/SmolLM2-135M",
-}
-_FOUR_BIT_SUFFIX = re.compile(r"(-unsloth)?-bnb-4bit$")  # how Unsloth names its 4-bit builds
 _LOADING = {"trust_remote_code": False}
 _FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError)  # what loading a checkpoint raises
-
-
-def find_checkpoint(name: str) -> str:
-    """Return the hub name or folder that `name` stands for; raise BadInput if it can be neither."""
-    if name in PRESETS:
-        name = PRESETS[name]
-    if Path(name).is_dir():
-        if (Path(name) / "next_key.json").is_file():
-            raise BadInput(
-                f"{name} is a trained detector with the keys of another data set as its vocabulary, not a language "
-                "model to start from; give MODEL the name or folder that it was trained from."
-            )
-        return name
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        return name if torch.cuda.is_available() else original(name)
-    raise BadInput(
-        f"There is no model {name!r}; choose one of {', '.join([*TINY_MODELS, *PRESETS])}, "
-        "a name of the Hugging Face hub (owner/name), or a folder with a saved model."
-    )
-
-
-def short_name(checkpoint: str) -> str:
-    """Return how a checkpoint is called in a run: of a folder its last part, so that no machine is named."""
-    return Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint
-
-
-def original(checkpoint: str) -> str:
-    """Return the 16-bit checkpoint that a 4-bit build on the hub was made from; any other is its own."""
-    return checkpoint if Path(checkpoint).is_dir() else _FOUR_BIT_SUFFIX.sub("", checkpoint)
 
 
 def plan_for(checkpoint: str) -> Plan:
@@ -147,7 +104,10 @@ def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
 
 def load_whole(folder: Path) -> PreTrainedModel:
     """Return a model saved whole (a tiny or a merged one), from safetensors in this folder and from nowhere else."""
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, **_LOADING)
+    options = _LOADING | {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    model, about = AutoModelForCausalLM.from_pretrained(folder, **options)
+    if about["missing_keys"]:  # they would be noise
+        raise ValueError(f"the weights lack {sorted(about['missing_keys'])[0]}")
     return move(model, current_device())
 
 

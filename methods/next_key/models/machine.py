@@ -140,7 +140,7 @@ def _precision(device: str) -> tuple[str, list[str]]:
 
 
 def _needs_four_bit(bytes_in_16_bit: int, free: int) -> tuple[bool, str]:
-    """Return whether the 16-bit weights would take over 40 % of the free memory, and why; activations need the rest."""
+    """Return whether the 16-bit weights would take over 40% of the free memory, and why; activations need the rest."""
     sizes = f"the weights take {bytes_in_16_bit / GIB:.1f} GiB in 16 bits, {free / GIB:.1f} GiB are free"
     if bytes_in_16_bit <= 0.4 * free:
         return False, sizes

@@ -35,8 +35,7 @@ _FAMILIES = {
     "tiny-qwen2": (Qwen2ForCausalLM, Qwen2Config, _SIZE),
     "tiny-qwen3": (Qwen3ForCausalLM, Qwen3Config, _SIZE | _HEAD),
     "tiny-gpt2": (GPT2LMHeadModel, GPT2Config, {"n_layer": 6, "n_head": 6, "n_embd": 60}),
-}
-TINY_MODELS = tuple(_FAMILIES)
+}  # choices.TINY_MODELS
 
 
 def build_tiny(name: str, tokens: int, context: int) -> PreTrainedModel:

@@ -1,0 +1,226 @@
+"""A second call does what is missing for its own question, and never shows the answer to another one."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import run
+from core.data import open_data
+from core.errors import BadInput
+from core.files import lock
+from evaluation import ledger
+from methods.parts import choices
+from runs import many, marks, steps
+from runs.folder import LEDGER, find_run, run_folder, start_run, wanted_config
+from tests.changed import other_data
+from tests.core.test_files import in_processes
+from tests.runs.test_runs import fake_score, trained_in
+
+FOLDER = Path("results/sample/next_key-tiny-llama-s0")
+
+
+class Killed(BaseException):
+    """What SIGKILL leaves behind, without ending the tests."""
+
+
+class Notebooks:
+    """Stands in for the three notebooks: the same steps, without a model; `dies_after` a file of the run folder."""
+
+    def __init__(self) -> None:
+        self.executed, self.dies_after = [], None
+
+    def __call__(self, name: str, output: Path, parameters: dict) -> None:
+        self.executed.append(name)
+        getattr(self, name)(parameters)
+        output.write_text(json.dumps(parameters))
+
+    def train(self, parameters: dict) -> None:
+        settings = choices.wanted_settings(
+            parameters["MODEL"], parameters["RECIPE"], parameters["KEY_EMBEDDINGS"], open_data("sample").templates
+        )
+        trained_in(start_run(parameters["DATA"], parameters["MODEL"], parameters["SEED"], settings))
+
+    def get_k(self, parameters: dict) -> None:
+        own = find_run(parameters["DATA"], parameters["MODEL"], parameters["SEED"])
+        steps.calibrate(own, steps.score(own, "validation", fake_score), 0.05)
+
+    def test(self, parameters: dict) -> None:
+        own = find_run(parameters["DATA"], parameters["MODEL"], parameters["SEED"])
+        decision = own.read_decision()
+        judged, found = steps.judge(own, steps.score(own, "test", fake_score), decision, parameters["PREVALENCE"])
+        if self.dies_after == "metrics.json":
+            raise Killed
+        steps.record(own, found, decision)
+        steps.report(own, judged, {}, lambda prefixes: [[] for _ in prefixes])
+
+
+@pytest.fixture
+def notebooks(workspace, monkeypatch) -> Notebooks:
+    stand_in = Notebooks()
+    monkeypatch.setattr(run, "execute", stand_in)
+    return stand_in
+
+
+def test_a_finished_run_is_not_done_again(notebooks, capsys):
+    assert run.main([]) == run.main([]) == 0
+    assert notebooks.executed == ["train", "get_k", "test"]
+    assert capsys.readouterr().out.count("done already") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--recipe", "paper"], "context 512, not 128"),
+        (["--key-embeddings", "paper"], "can only be 'random'"),
+    ],
+)
+def test_another_recipe_is_refused_and_does_not_get_the_first_answer(arguments, said, notebooks, capsys):
+    run.main([])
+    before = {path: path.stat().st_mtime_ns for path in FOLDER.rglob("*")}
+    assert run.main(arguments) == 2
+    assert said in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in FOLDER.rglob("*")} == before
+    assert notebooks.executed == ["train", "get_k", "test"]
+
+
+def checkpoint(folder: Path, content: str) -> str:
+    folder.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text(content)
+    return str(folder)
+
+
+def test_another_checkpoint_of_the_same_folder_name_is_refused(notebooks, capsys):
+    """B was shown with the scores of A."""
+    first, second = checkpoint(Path("m1/final"), "one"), checkpoint(Path("m2/final"), "two")
+    assert run.main(["--model", first]) == 0
+    assert run.main(["--model", first]) == 0
+    assert run.main(["--model", second]) == 2
+    assert "is a run with checkpoint hash" in capsys.readouterr().err
+    (Path(first) / "model.safetensors").write_text("trained on")
+    assert run.main(["--model", first]) == 2
+
+
+def test_other_key_embeddings_of_a_checkpoint_are_refused(notebooks, capsys):
+    model = checkpoint(Path("m1/final"), "one")
+    run.main(["--model", model])
+    assert run.main(["--model", model, "--key-embeddings", "random"]) == 2
+    assert "key embeddings template, not random" in capsys.readouterr().err
+
+
+def test_a_run_that_was_begun_with_a_gpu_is_shown_without_one(notebooks):
+    """The 4-bit build and its original are the same MODEL; which one is used depends on the machine."""
+    assert run.main(["--model", "llama-3.2-1b"]) == 0
+    path = run_folder("sample", "llama-3.2-1b", 0) / "config.json"
+    config = json.loads(path.read_text())
+    config["settings"]["checkpoint"] = choices.PRESETS["llama-3.2-1b"]
+    path.write_text(json.dumps(config))
+    assert run.main(["--model", "llama-3.2-1b"]) == 0
+    assert len(notebooks.executed) == 3
+
+
+def test_a_new_version_of_the_data_is_refused(notebooks, capsys):
+    run.main([])
+    other_data(Path("data/sample"))
+    assert run.main([]) == 2
+    assert "is a run with data hash" in capsys.readouterr().err
+
+
+def test_another_prevalence_does_the_test_again_alone(notebooks):
+    run.main([])
+    run.main(["--prevalence", "0.03"])
+    assert notebooks.executed == ["train", "get_k", "test", "test"]
+    assert set(ledger.read(LEDGER)["prevalence"]) == {None, 0.03}
+    run.main(["--prevalence", "0.03"])
+    assert len(notebooks.executed) == 4
+    run.main([])
+    assert len(notebooks.executed) == 5
+
+
+def test_a_test_that_was_killed_after_its_figures_is_done_again(notebooks, capsys):
+    """The notebook, alarms and report stayed those of the question before for good, and no row reached the ledger."""
+    run.main([])
+    notebooks.dies_after = "metrics.json"
+    with pytest.raises(Killed):
+        run.main(["--prevalence", "0.03"])
+    assert json.loads((FOLDER / "metrics.json").read_text())["at_prevalence"]["prevalence"] == 0.03
+    notebooks.dies_after = None
+    assert run.main(["--prevalence", "0.03"]) == 0
+    assert set(ledger.read(LEDGER)["prevalence"]) == {None, 0.03}
+    assert json.loads((FOLDER / "test.ipynb").read_text())["PREVALENCE"] == 0.03
+    assert capsys.readouterr().out.count("3/3] test.ipynb: done already") == 0
+
+
+def test_a_verdict_that_another_notebook_changed_is_not_taken_for_this_one(notebooks):
+    """test.ipynb run by hand with the same PREVALENCE leaves figures, but not the report of `make run`."""
+    run.main([])
+    own = find_run("sample", "tiny-llama", 0)
+    steps.calibrate(own, steps.score(own, "validation", fake_score), 0.01)
+    run.main([])
+    assert notebooks.executed[3:] == ["test"]
+    assert marks.is_marked(own, None, False)
+    (FOLDER / marks.NAME).write_text("{")
+    assert not marks.is_marked(own, None, False)
+
+
+def test_a_model_trained_again_takes_every_later_step_again(notebooks):
+    run.main([])
+    (FOLDER / "train.ipynb").unlink()
+    run.main([])
+    assert notebooks.executed[3:] == ["train", "get_k", "test"]
+
+
+def test_rows_that_are_gone_from_the_ledger_come_back(notebooks):
+    run.main([])
+    LEDGER.unlink()
+    run.main([])
+    assert len(ledger.read(LEDGER)) == 14
+
+
+@pytest.mark.slow
+def test_a_second_command_on_one_run_folder_is_told_so(notebooks, capsys):
+    with lock(FOLDER):
+        code = "import sys; from commands import run; sys.exit(run.main([]))"
+        environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PATH": ""}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith(
+        "results/sample/next_key-tiny-llama-s0 is held by another process; wait until it ends, then try again."
+    )
+    assert run.main([]) == 0
+
+
+def test_many_runs_refuse_another_question_before_the_first_one_begins(workspace, monkeypatch):
+    run_of = {"method": "next_key", "model": "tiny-llama", "folder": "sample", "seed": 0, "alpha": 0.01}
+    trained_in(start_run("sample", "tiny-llama", 0, {"context": 8}))
+    monkeypatch.setattr(many, "_run", lambda *_: pytest.fail("it began"))
+    with pytest.raises(BadInput, match="is a run with context 8, not 16"):
+        many.run_all([many.Wanted(None, settings={"context": 16}, **run_of)])
+
+
+@pytest.mark.slow
+def test_what_is_asked_is_known_without_the_libraries_of_models(workspace):
+    code = (
+        "import sys\n"
+        "import commands.run\n"
+        "from methods.parts.choices import wanted_settings\n"
+        "wanted_settings('tiny-llama', None, None, {})\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules), 'a second `make run` would take ten seconds'\n"
+    )
+    in_processes(1, code, workspace)
+
+
+def test_what_is_wanted_is_what_the_detector_describes(workspace):
+    from methods.next_key import NextKey
+
+    data = open_data("sample")
+    folder = checkpoint(Path("m1/final"), "one")
+    for model in ("tiny-llama", "llama-3.2-1b", folder):
+        settings = choices.wanted_settings(model, None, None, data.templates)
+        described = NextKey(model, 0, templates=data.templates).describe()
+        assert wanted_config(data, model, 0, settings) == wanted_config(data, model, 0, described)
+    shutil.rmtree("m1")
