@@ -135,7 +135,7 @@ def _alarm(row: dict, rules: set[str], templates: Mapping[str, str | None]) -> d
         "unseen": row["has_unseen_key"],
         "expected": [(share, in_words(key, templates)) for key, share in read_choices(row["expected"])],
         "flagged_by": ["every rule"] if set(flagged_by) == rules else [RULE_TITLES[rule] for rule in flagged_by],
-        "rank": f"{row['rank']:,}",
+        "rank": "unseen" if row["has_unseen_key"] else f"{row['rank']:,}",
         "tail": as_tail(row["tail_probability"]),
     }
 

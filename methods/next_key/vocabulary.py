@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from core.errors import BadInput
+from core.keys import KeyNumbers
 
 PAD, BEGIN, UNSEEN, END = range(4)
 SPECIAL_TOKENS = ("<pad>", "<begin>", "<unseen>", "<end>")
@@ -19,19 +21,20 @@ class Vocabulary:
     """Ids of the V known keys. Only the end and the keys can come next, so a model chooses among V + 1."""
 
     def __init__(self, keys: Iterable[str]) -> None:
-        self.keys = sorted(set(keys))
+        self.numbers = KeyNumbers(keys)
         for key in self.keys:
             if key in SPECIAL_TOKENS or key.split() != [key]:
                 raise BadInput(f"The log key {key!r} cannot be a word of the vocabulary; rename it in the key file.")
-        self._ids = {key: number for number, key in enumerate(self.keys, start=len(SPECIAL_TOKENS))}
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the V keys, in the order of their ids."""
+        return self.numbers.keys
 
     @classmethod
     def of(cls, sequences: Iterable[Sequence[str]]) -> "Vocabulary":
         """Return the keys of these sequences, which must be the training split and nothing else."""
-        vocabulary = cls(key for sequence in sequences for key in sequence)
-        if not vocabulary.keys:
-            raise BadInput("The training split holds no log key: there is nothing to learn; see data/README.md.")
-        return vocabulary
+        return cls(KeyNumbers.of(sequences).keys)
 
     def __len__(self) -> int:
         """Return V, the number of known keys, special tokens not counted."""
@@ -49,7 +52,8 @@ class Vocabulary:
 
     def encode(self, sequence: Sequence[str]) -> list[int]:
         """Return token ids `begin, keys, end`; keys that training never saw become UNSEEN."""
-        return [BEGIN, *(self._ids.get(key, UNSEEN) for key in sequence), END]
+        numbers = self.numbers.encode(sequence)
+        return [BEGIN, *np.where(numbers < 0, UNSEEN, numbers + len(SPECIAL_TOKENS)).tolist(), END]
 
     def name(self, token: int) -> str:
         """Return the key, or the name of the special token, of an id."""
@@ -57,7 +61,7 @@ class Vocabulary:
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """Return the same ids as a Hugging Face tokenizer, saved with the model so that it explains itself."""
-        words = {token: number for number, token in enumerate(SPECIAL_TOKENS)} | self._ids
+        words = {token: number for number, token in enumerate((*SPECIAL_TOKENS, *self.keys))}
         model = Tokenizer(WordLevel(words, unk_token=SPECIAL_TOKENS[UNSEEN]))
         model.pre_tokenizer = WhitespaceSplit()
         names = zip(("pad_token", "bos_token", "unk_token", "eos_token"), SPECIAL_TOKENS, strict=True)
