@@ -18,10 +18,11 @@ def headline(best: Mapping[str, Mapping[str, float | None]]) -> Figure:
     kinds = list(next(iter(best.values())))
     width, colors = 0.8 / len(kinds), (ANOMALY, PALE, NORMAL)
     for number, (kind, color) in enumerate(zip(kinds, colors, strict=True)):
+        axes.bar([], [], color=color, label=kind)  # in the legend whether or not each data set has one
         for place, values in enumerate(best.values()):
             value, x = values[kind], place + (number - (len(kinds) - 1) / 2) * width
             if value is not None:
-                axes.bar(x, value, width * 0.92, color=color, label=kind if place == len(best) - 1 else None)
+                axes.bar(x, value, width * 0.92, color=color)
                 axes.text(x, value + 0.01, f"{value:.2f}".lstrip("0"), ha="center", va="bottom", fontsize=8)
     axes.set(xticks=range(len(best)), xticklabels=list(best), ylabel="F1", ylim=(0, 1.1))
     axes.spines[["top", "right"]].set_visible(False)
