@@ -105,13 +105,14 @@ class Data:
         """
         return self._raw_lines[number - 1] if number and 0 < number <= len(self._raw_lines) else None
 
-    def split(self, name: str) -> pl.DataFrame:
-        """Return the sequences of train, validation or test."""
-        return self.sequences.filter(pl.col("split") == name)
+    def split(self, name: str, *columns: str) -> pl.DataFrame:
+        """Return the sequences of train, validation or test; with `columns` these alone, which takes less memory."""
+        wanted = columns or self.sequences.columns
+        return self.sequences.lazy().filter(pl.col("split") == name).select(wanted).collect()
 
     def keys(self, split: str) -> list[list[str]]:
         """Return the key sequences of a split."""
-        return self.split(split)["keys"].to_list()
+        return self.split(split, "keys")["keys"].to_list()
 
     def card(self) -> pl.DataFrame:
         """Return one row a split: sequences, anomalous and distinct ones, events, keys and lengths."""

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 COLUMNS = ("begun", "closed")
+GAP = "\x1f"  # joins keys; no key holds a control character or a blank
 _EXPECTED = {"event_ranks": 1, "event_tail_probabilities": 1.0, "event_log_probabilities": 0.0}
 
 
@@ -38,6 +39,12 @@ def spare(scores: pl.DataFrame, cuts: pl.DataFrame) -> pl.DataFrame:
     return numbered.update(settled.cast(pl.Schema(kinds | {"row": settled.schema["row"]})), on="row").select(
         scores.columns
     )
+
+
+def told_apart(keys: str) -> pl.Expr:
+    """Return a text that two sequences share if they have the same `keys` and are cut off alike."""
+    flags = (pl.col(name).cast(pl.Int8).cast(pl.String) for name in COLUMNS)
+    return pl.concat_str(pl.col(keys).list.join(GAP), *flags, separator=GAP)
 
 
 def spared_events(lengths: np.ndarray, cut: pl.DataFrame) -> np.ndarray:

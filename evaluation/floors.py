@@ -23,7 +23,6 @@ TRIVIAL_TITLES = {
 }
 NGRAMS = {"unigram": 1, "bigram": 2}  # name: order
 NGRAM_TITLES = {f"{name}_{rule}": f"trivial: {name}, {RULE_TITLES[rule]}" for name in NGRAMS for rule in RANK_RULES}
-_GAP = "\x1f"  # joins keys; no key holds a control character or a blank
 
 
 def _distinct(sequences: pl.Series, cuts: pl.DataFrame | None = None) -> tuple[pl.DataFrame, pl.Series]:
@@ -33,11 +32,11 @@ def _distinct(sequences: pl.Series, cuts: pl.DataFrame | None = None) -> tuple[p
     """
     shown = cuts if cuts is not None else pl.select(pl.repeat(True, len(sequences)).alias(name) for name in cut.COLUMNS)
     joined = pl.concat([sequences.alias("keys").to_frame(), shown.select(cut.COLUMNS)], how="horizontal")
-    joined = joined.with_columns(joined=pl.col("keys").list.join(_GAP))
-    same = ("joined", *cut.COLUMNS)
-    different = joined.group_by(same, maintain_order=True).agg(pl.col("keys").first(), count=pl.len())
-    numbers = different.select(same).with_row_index("number")
-    return different, joined.select(same).join(numbers, on=same, how="left", maintain_order="left")["number"]
+    joined = joined.with_columns(same=cut.told_apart("keys"))
+    different = joined.group_by("same", maintain_order=True).agg(pl.all().first(), count=pl.len())
+    numbers = different.select("same").with_row_index("number")
+    rows = joined.select("same").join(numbers, on="same", how="left", maintain_order="left")["number"]
+    return different.with_columns(joined=pl.col("keys").list.join(cut.GAP)), rows
 
 
 # ------------------------------------------------------------------------------------------------------- look-ups
@@ -51,7 +50,7 @@ def familiarity(training: pl.Series, sequences: pl.Series, cuts: pl.DataFrame | 
     `begun, closed` of the latter: of an open one it counts what it can still grow into.
     """
     (known, _), (asked, rows) = _distinct(training), _distinct(sequences, cuts)
-    counts, length = pl.col("keys").list.sort().list.join(_GAP), pl.col("keys").list.len()
+    counts, length = pl.col("keys").list.sort().list.join(cut.GAP), pl.col("keys").list.len()
     open_length = ~pl.col("closed") & (length <= known["keys"].list.len().max())
     seen = asked.select(
         in_training=pl.col("joined").is_in(known["joined"].implode()),
@@ -78,8 +77,8 @@ def _growing(known: pl.DataFrame, asked: pl.DataFrame) -> pl.Series:
 
 def familiarity_of(data: Data, split: str) -> pl.DataFrame:
     """Return what of each sequence of a split the training split had seen; columns of `familiarity`."""
-    asked = data.split(split)
-    return familiarity(data.split("train")["keys"], asked["keys"], asked.select(cut.COLUMNS))
+    asked = data.split(split, "keys", *cut.COLUMNS)
+    return familiarity(data.split("train", "keys")["keys"], asked["keys"], asked.select(cut.COLUMNS))
 
 
 def trivial_flags(seen: pl.DataFrame) -> pl.DataFrame:
@@ -101,7 +100,7 @@ def _pairs(sequences: pl.DataFrame) -> pl.Series:
     )
     padded = sequences.select(keys=begin.list.concat("keys").list.concat(end))
     rows = padded.with_row_index("row").explode("keys")
-    pairs = rows.with_columns(pair=pl.col("keys") + _GAP + pl.col("keys").shift(-1).over("row"))
+    pairs = rows.with_columns(pair=pl.col("keys") + cut.GAP + pl.col("keys").shift(-1).over("row"))
     return pairs.drop_nulls("pair").group_by("row", maintain_order=True).agg("pair")["pair"]
 
 
@@ -117,8 +116,9 @@ def _all_seen(known: pl.Series, asked: pl.Series) -> pl.Series:
 
 def ngram_scores(data: Data, split: str) -> dict[str, pl.DataFrame]:
     """Return the scores of unigram and bigram of the training split on a split, as far as the rules read them."""
-    training, asked = data.split("train")["keys"], data.split(split)
-    cuts, seen = asked.select(cut.COLUMNS), familiarity_of(data, split).select("count_vector_seen")
+    training, asked = data.split("train", "keys")["keys"], data.split(split, "keys", *cut.COLUMNS)
+    cuts = asked.select(cut.COLUMNS)
+    seen = familiarity(training, asked["keys"], cuts).select("count_vector_seen")
     counted = count_ngrams(training, asked["keys"], cuts)
     return {name: pl.concat([own, seen], how="horizontal") for name, own in counted.items()}
 

@@ -118,14 +118,14 @@ def score(run: Run, split: str, ask: Score) -> pl.DataFrame:
     path, hashes = run.folder / f"{split}_scores.parquet", run.hashes
     if (kept := _kept(path, hashes)) is not None:
         return kept
-    sequences = run.data.split(split)
+    sequences = run.data.split(split, "sequence_id", "label", "keys", *cut.COLUMNS)
     distinct, rows, first = _distinct(sequences)
     started = time.perf_counter()
     scored = ask(distinct["keys"].to_list())
     seconds = (time.perf_counter() - started) / max(1, len(sequences))
     _refuse_not_finite(scored, run)
     cuts = distinct.select(cut.COLUMNS)
-    seen = floors.familiarity(run.data.split("train")["keys"], distinct["keys"], cuts)
+    seen = floors.familiarity(run.data.split("train", "keys")["keys"], distinct["keys"], cuts)
     if "has_unseen_key" not in scored.columns:
         scored = scored.with_columns(has_unseen_key=~seen["all_keys_seen"])
     scored = cut.spare(scored, cuts)
@@ -152,12 +152,13 @@ def _distinct(sequences: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Seri
     Log data repeat themselves, 575,000 sessions of HDFS are some 27,000 distinct ones: only these become Python lists.
     The same keys are told apart where the log cut one of them off.
     """
-    same = ("joined", *cut.COLUMNS)
-    joined = sequences.with_columns(joined=pl.col("keys").list.join(" "))  # no key holds a blank
-    first = joined.select(pl.struct(same).is_first_distinct()).to_series()
-    numbered = joined.filter(first).select(same).with_row_index("row")
-    rows = joined.select(same).join(numbered, on=same, maintain_order="left")["row"]
-    return sequences.filter(first), rows, joined["joined"].is_first_distinct()
+    joined = sequences.select(cut.told_apart("keys").alias("same"))  # one column: several would be copied to be joined
+    first = joined["same"].is_first_distinct()
+    numbered = joined.filter(first).with_row_index("row")
+    rows = joined.join(numbered, on="same", maintain_order="left")["row"]
+    shown = sequences.filter(first)
+    of_its_kind = shown["keys"].list.join(" ").is_first_distinct()  # the same keys may stand there cut and whole
+    return shown, rows, first & pl.Series(of_its_kind[rows])
 
 
 def _refuse_not_finite(scored: pl.DataFrame, run: Run) -> None:
