@@ -172,8 +172,8 @@ def fuzz(folder: Path, count: int, found: Counter) -> None:
     code = (
         "import json, sys, parse_logs\n"
         "for name in sys.argv[1:]:\n"
-        "    files = ['--log', name, '--labels', 'labels.csv', '--out', 'data/fuzzed']\n"
-        "    code = parse_logs.main(['hdfs', *files, '--replace'])\n"
+        "    how = ['--format', '<Date> <Time> <Pid> <Level> <Component>: <Content>', '--session', 'blk_-?[0-9]+']\n"
+        "    code = parse_logs.main([name, *how, '--out', 'data/fuzzed', '--replace'])\n"
         "    print('CODE', code, flush=True)\n"
         "    if code == 0:\n"
         "        print('COUNTS', json.dumps(json.load(open('data/fuzzed/manifest.json'))['counts']), flush=True)\n"

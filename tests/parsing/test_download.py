@@ -100,8 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
+        remote.sent += len(body[: remote.cut])  # before it is: the client may be done before this thread goes on
         self.wfile.write(body[: remote.cut])
-        remote.sent += len(body[: remote.cut])
         if remote.hang == "after":
             self.wfile.flush()
             remote.stopped.wait(5)
