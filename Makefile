@@ -46,7 +46,7 @@ compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by
 	@$(BIN)/python -m commands.compare --data "$(DATA)" --seeds $(SEEDS) \
 		$(if $(METHODS),--methods $(METHODS)) $(if $(PREVALENCE),--prevalence "$(PREVALENCE)")
 
-check: $(VENV)/test.stamp ## style, types and the fast tests, under a minute
+check: $(VENV)/test.stamp ## style, types and the fast tests, about a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -11,7 +11,6 @@
 The steps are the modules of parsing/; what the folder holds is described in data/README.md.
 """
 
-import os
 import shutil
 import sys
 import time
@@ -20,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from core.errors import EXIT_CODE, INTERRUPTED, BadInput, printable
+from core.ending import said_in_a_sentence
+from core.errors import BadInput, printable
 from parsing.datasets import OWN_MASKS, PROTOCOLS, Spec
 from parsing.lines.blocks import read_here, read_log
 from parsing.lines.download import fetch
@@ -36,28 +36,24 @@ from parsing.sequences.resplit import resplit
 from parsing.simulate import simulate
 from parsing.templates.messages import check_matched
 
-PIPE_CLOSED = 141  # what a shell says of a program whose output nobody reads any more
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the data folder that the command line asks for; return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        if arguments[:1] == ["check"]:
-            options = read_options(__doc__, arguments[1:])
-            check(Path(options.name), options.format or "auto", options.session, OWN_MASKS)
-        else:
-            parse(job_of(read_options(__doc__, arguments)))
-        sys.stdout.flush()  # here, where a pipe that nobody reads is no traceback
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
-        return PIPE_CLOSED
-    except (BadInput, OSError) as error:
-        print(f"parse_logs.py: {printable(str(error))}", file=sys.stderr)
-        return EXIT_CODE
-    except KeyboardInterrupt:
-        print("\nparse_logs.py: stopped; nothing was changed, the same command does it all.", file=sys.stderr)
-        return INTERRUPTED
+    work = check_log if arguments[:1] == ["check"] else parse_log
+    stopped = "nothing was changed, the same command does it all"
+    return said_in_a_sentence(lambda: work(arguments), "parse_logs.py", stopped)
+
+
+def check_log(arguments: list[str]) -> int:
+    """Print what the first lines of a log look like, what fails and why; return the exit code."""
+    options = read_options(__doc__, arguments[1:])
+    return check(Path(options.name), options.format or "auto", options.session, OWN_MASKS)
+
+
+def parse_log(arguments: list[str]) -> int:
+    """Parse; return the exit code."""
+    parse(job_of(read_options(__doc__, arguments)))
     return 0
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmarks.command import parser_of, run
 from benchmarks.parsing import repeat_log
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,24 +105,15 @@ def whole_job(log: Path, labels: Path | None, lines: int) -> dict[str, float]:
     return figures | {"f1": default["f1"], "false_alarm_rate": default["false_alarm_rate"]}
 
 
-def main() -> None:
-    """Run it and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--log", type=Path, required=True, help="a real HDFS log, plain or .gz, to be repeated")
-    parser.add_argument(
-        "--labels", type=Path, help="CSV with BlockId,Label (default: anomaly_label.csv beside the log)"
-    )
-    parser.add_argument("--lines", type=int, default=PUBLISHED_LINES)
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    options = parser.parse_args()
+def measure_all(options: argparse.Namespace) -> dict[str, float]:
+    """Return the figures of the whole job on the log that was given."""
     beside = options.log.with_name("anomaly_label.csv")
-    labels = options.labels or (beside if beside.is_file() else None)
-    figures = whole_job(options.log, labels, options.lines)
-    for name, value in figures.items():
-        print(f"{name.replace('_', ' '):<28}{'-' if value is None else f'{value:,.3f}':>16}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return whole_job(options.log, options.labels or (beside if beside.is_file() else None), options.lines)
 
 
 if __name__ == "__main__":
-    main()
+    parser = parser_of(__doc__)
+    parser.add_argument("--log", type=Path, required=True, help="a real HDFS log, plain or .gz, to be repeated")
+    parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label (default: anomaly_label.csv beside it)")
+    parser.add_argument("--lines", type=int, default=PUBLISHED_LINES)
+    run(parser.parse_args(), measure_all)

@@ -36,7 +36,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 import torch
 
+from benchmarks.command import parser_of, run
 from core.environment import peak_memory_gb
+from core.errors import BadInput
 from evaluation.verdicts import score_gap
 from utils import open_data, show_environment
 
@@ -194,27 +196,23 @@ def gaps(place: Path) -> dict[str, float]:
     return found
 
 
-def main() -> None:
-    """Measure what this machine offers and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def measure_all(options: argparse.Namespace) -> dict:
+    """Measure what this machine offers; raise BadInput without a card, unless `--small`."""
+    if not (options.small or torch.cuda.is_available()):
+        raise BadInput(
+            "this measures an NVIDIA card, and PyTorch finds none; --small takes the same steps without one."
+        )
+    figures = compare(options)
+    print()
+    show_environment()
+    return figures
+
+
+if __name__ == "__main__":
+    parser = parser_of(__doc__)
     parser.add_argument("--data", default="sample", help="folder of data/")
     parser.add_argument("--copies", type=int, default=10, help="how often the training sequences are repeated")
     parser.add_argument("--batch-size", type=int, default=256, help="sequences of a step")
     parser.add_argument("--peak-tflops", type=float, help="the card's matrix rate; without it, measured")
     parser.add_argument("--small", action="store_true", help="a tiny model, which needs no card")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    options = parser.parse_args()
-    if not (options.small or torch.cuda.is_available()):
-        print("This measures an NVIDIA card, and PyTorch finds none here; --small takes the same steps without one.")
-        sys.exit(2)
-    figures = compare(options)
-    print()
-    show_environment()
-    for name, value in figures.items():
-        print(f"{name.replace('_', ' '):<52}{value:>16{',' if isinstance(value, int) else ',.4g'}}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    run(parser.parse_args(), measure_all)

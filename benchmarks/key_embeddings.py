@@ -13,7 +13,6 @@ the data. With `template` and `random` the rows of the keys are trained, with `p
 """
 
 import argparse
-import json
 import random
 import string
 import tempfile
@@ -32,6 +31,7 @@ from tokenizers.trainers import BpeTrainer
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from benchmarks.command import parser_of, run
 from methods.next_key import NextKey
 from methods.next_key.models.hub import count_parameters, load_tokenizer
 from methods.next_key.training import weighted_rows
@@ -180,18 +180,6 @@ def show(curves: dict[str, np.ndarray], steps: int, trained: dict[str, int]) -> 
             print(f"{name:<18}{weights:>10}" + "".join(f"{value:>9.4f}" for value in row))
 
 
-def read_options() -> argparse.Namespace:
-    """Return the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="sample", help="folder of data/ that has templates")
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--checkpoint", type=Path, help="keep the checkpoint here, or take the one that is here")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    return parser.parse_args()
-
-
 def compare(data: Data, folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """Learn the keys from every start, print the losses, and return the figures."""
     epochs, rate = options.epochs, options.learning_rate
@@ -206,9 +194,8 @@ def compare(data: Data, folder: Path, options: argparse.Namespace) -> dict[str, 
     return figures | summarize(curves, steps)
 
 
-def main() -> None:
-    """Make the checkpoint if it is not there, compare the three starts on it, and print the figures."""
-    options = read_options()
+def measure(options: argparse.Namespace) -> dict[str, float]:
+    """Make the checkpoint if it is not there, and compare the three starts on it."""
     data = open_data(options.data)
     with tempfile.TemporaryDirectory() as place:
         folder = options.checkpoint or Path(place)
@@ -216,11 +203,14 @@ def main() -> None:
             pretrain(texts_of(data), folder)
         figures = compare(data, folder, options)
     print(f"\n{data.label}, {options.epochs} epochs, learning rate {options.learning_rate:g}, {options.seeds} seeds")
-    for name, value in figures.items():
-        print(f"{name.replace('_', ' '):<36}{value:>12{',' if isinstance(value, int) else ',.4f'}}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return figures
 
 
 if __name__ == "__main__":
-    main()
+    parser = parser_of(__doc__)
+    parser.add_argument("--data", default="sample", help="folder of data/ that has templates")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--checkpoint", type=Path, help="keep the checkpoint here, or take the one that is here")
+    run(parser.parse_args(), measure)

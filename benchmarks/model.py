@@ -18,9 +18,7 @@ Seconds of ours are the median of REPEATS runs where they are short. Models for 
 """
 
 import argparse
-import json
 import random
-import sys
 import tempfile
 import threading
 import time
@@ -42,7 +40,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks import published
-from core.errors import EXIT_CODE, BadInput
+from benchmarks.command import parser_of, run
 from evaluation import rules
 from methods.next_key import NextKey, scoring
 from methods.next_key.vocabulary import Vocabulary
@@ -304,29 +302,19 @@ PARTS = {
 }
 
 
-def main() -> int:
-    """Run the parts and print the table; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="hdfs_keys", help="folder of data/ with sessions of HDFS")
-    parser.add_argument("--windows", default="bgl_keys", help="folder of data/ with windows of BGL")
-    parser.add_argument("--only", choices=PARTS, help="run this part alone")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    options = parser.parse_args()
-    try:
-        subjects = Subject(open_data(options.data)), Subject(open_data(options.windows))
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return EXIT_CODE
+def measure(options: argparse.Namespace) -> Figures:
+    """Run the parts and return their figures."""
+    subjects = Subject(open_data(options.data)), Subject(open_data(options.windows))
     figures: Figures = {}
     for part in [options.only] if options.only else PARTS:
         figures |= PARTS[part](*subjects)
     print(f"\n{options.data} and {options.windows}, {MODEL}, seed {SEED}, {torch.get_num_threads()} threads")
-    for name, value in figures.items():
-        print(f"{name.replace('_', ' '):<52}{value:>14{',.3f' if isinstance(value, float) else ','}}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return 0
+    return figures
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = parser_of(__doc__)
+    parser.add_argument("--data", default="hdfs_keys", help="folder of data/ with sessions of HDFS")
+    parser.add_argument("--windows", default="bgl_keys", help="folder of data/ with windows of BGL")
+    parser.add_argument("--only", choices=PARTS, help="run this part alone")
+    run(parser.parse_args(), measure)

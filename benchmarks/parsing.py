@@ -20,6 +20,7 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmarks.command import parser_of, run
 from parsing.datasets import HDFS
 from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header
@@ -135,22 +136,15 @@ def grow() -> dict:
     return figures
 
 
-def main() -> None:
-    """Run one of the two and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--log", type=Path, help="a real HDFS log, plain or .gz, to be repeated")
-    parser.add_argument("--lines", type=int, default=11_200_000)
-    parser.add_argument("--windows", action="store_true", help="memory of time windows instead")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    options = parser.parse_args()
-    if not (options.windows or options.log):
-        parser.error("give --log FILE, or --windows")
-    figures = grow() if options.windows else compare(options.log, options.lines)
-    for name, value in figures.items():
-        print(f"{name.replace('_', ' '):<32}{str(value) if isinstance(value, bool) else f'{value:,.3f}':>16}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+def measure(options: argparse.Namespace) -> dict:
+    """Return the figures of one of the two questions."""
+    return grow() if options.windows else compare(options.log, options.lines)
 
 
 if __name__ == "__main__":
-    main()
+    parser = parser_of(__doc__)
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--log", type=Path, help="a real HDFS log, plain or .gz, to be repeated")
+    asked.add_argument("--windows", action="store_true", help="memory of time windows instead")
+    parser.add_argument("--lines", type=int, default=11_200_000)
+    run(parser.parse_args(), measure)

@@ -24,6 +24,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks import damages
+from benchmarks.command import parser_of, run
 from parsing.simulate import simulate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,14 +37,14 @@ RUN = [
     sys.executable,
     "-c",
     "import sys\n"
-    "from commands.options import said_in_a_sentence\n"
+    "from core.ending import said_in_a_sentence\n"
     "from methods.deeplog import DeepLog\n"
     "from runs import steps\n"
     "def work():\n"
     "    run = steps.complete(DeepLog, 'small', 0, 0.05, None)\n"
     "    steps.record(run, run.read_metrics(), run.read_decision())\n"
     "    return 0\n"
-    "sys.exit(said_in_a_sentence(work))\n",
+    "sys.exit(said_in_a_sentence(work, 'job'))\n",
 ]
 RECORD = [
     sys.executable,
@@ -214,36 +215,25 @@ def _broken(whole: bytes, chance: random.Random) -> bytes:
 # ------------------------------------------------------------------------------------------------------------ command
 
 
-def measure(kills: int, pairs: int, logs: int) -> dict[str, int]:
+def measure(options: argparse.Namespace) -> dict[str, int]:
     """Return the counts of everything that was tried and of everything that went wrong."""
     found: Counter = Counter(dict.fromkeys(("tracebacks", "wrong exit codes", "wrong acceptances"), 0))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         prepare(folder)
-        kill_and_go_on(PARSE, left_by_parse, folder, kills // 2, found)
-        kill_and_go_on(RUN, left_by_run, folder, kills - kills // 2, found)
-        two_at_once(folder, pairs, found)
+        kill_and_go_on(PARSE, left_by_parse, folder, options.kills // 2, found)
+        kill_and_go_on(RUN, left_by_run, folder, options.kills - options.kills // 2, found)
+        two_at_once(folder, options.pairs, found)
         _ended(PARSE, left_by_parse, folder, found)
         _ended(RUN, left_by_run, folder, found)
         found.update(damages.try_all(folder))
-        fuzz(folder, logs, found)
+        fuzz(folder, options.logs, found)
     return dict(found)
 
 
-def main() -> None:
-    """Run it and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+if __name__ == "__main__":
+    parser = parser_of(__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--logs", type=int, default=200)
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    options = parser.parse_args()
-    figures = measure(options.kills, options.pairs, options.logs)
-    for name, value in figures.items():
-        print(f"{name:<28}{value:>10,}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    run(parser.parse_args(), measure)

@@ -21,9 +21,7 @@ true key and of the K-th likeliest are within TIE.
 """
 
 import argparse
-import json
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -38,7 +36,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import published_rivals as published
-from core.errors import EXIT_CODE, BadInput
+from benchmarks.command import parser_of, run
 from evaluation import rules
 from methods import deeplog, loganomaly, logbert, loggpt
 from methods.next_key.vocabulary import FIRST_CHOICE
@@ -174,7 +172,7 @@ def check(loop: Loop, misses: list[int], ranks: list[np.ndarray], doubtful: list
 
 
 def show(figures: Figures) -> None:
-    """Return one row a loop."""
+    """Print one row a loop."""
     columns = ("ours/s", "loop/s", "times as fast", "same sample", "equal verdicts", "sampled", "flagged", "K")
     print(f"\n{'of ' + format(figures['sequences'], ',') + ' distinct test sequences':<44}", end="")
     print("".join(f"{column:>16}" for column in columns))
@@ -267,29 +265,21 @@ METHODS = {
 }
 
 
-def main() -> int:
-    """Compare the methods and print the tables; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="sample", help="folder of data/")
-    parser.add_argument("--only", choices=METHODS, help="compare this method alone")
-    parser.add_argument("--sample", type=int, default=150, help="how many distinct test sequences the loops judge")
-    parser.add_argument("--epochs", type=int, default=2, help="how long the networks learn")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    options = parser.parse_args()
-    try:
-        subject = Subject(open_data(options.data), options.sample, options.epochs)
-    except BadInput as error:
-        print(error, file=sys.stderr)
-        return EXIT_CODE
+def measure(options: argparse.Namespace) -> Figures:
+    """Compare the methods, print the tables and return the figures."""
+    subject = Subject(open_data(options.data), options.sample, options.epochs)
     figures: Figures = {"sequences": len(subject.test)}
     for method in [options.only] if options.only else METHODS:
         figures |= METHODS[method](subject)
     print(f"\n{subject.data.label}, seed {SEED}, {torch.get_num_threads()} threads, networks trained for speed alone")
     show(figures)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return 0
+    return figures
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = parser_of(__doc__)
+    parser.add_argument("--data", default="sample", help="folder of data/")
+    parser.add_argument("--only", choices=METHODS, help="compare this method alone")
+    parser.add_argument("--sample", type=int, default=150, help="how many distinct test sequences the loops judge")
+    parser.add_argument("--epochs", type=int, default=2, help="how long the networks learn")
+    run(parser.parse_args(), measure, table=False)

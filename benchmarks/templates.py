@@ -17,7 +17,6 @@ writes blk_<*> and <*>:<*> where masks blank whole words, so lenient parsing acc
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmarks.command import parser_of, run
 from parsing.datasets import SPECS, Spec
 from parsing.lines.blocks import read_block
 from parsing.lines.files import LogFile
@@ -154,20 +154,17 @@ def report(spec: Spec, figures: dict[str, float], rows: list[tuple[int, str, str
         print(f"  {lines:>4} lines  {template[:60]:<60}  {reason[:40]:<40}  ours: {found[:60]}")
 
 
-def main() -> None:
-    """Measure all three samples and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="folder of the three samples of Loghub")
-    parser.add_argument("--json", type=Path, help="write the figures here, too")
-    options = parser.parse_args()
-    all_figures = {}
+def measure_all(options: argparse.Namespace) -> dict:
+    """Measure all three samples, print the tables and return the figures."""
+    found = {}
     for spec in map(SPECS.get, PUBLISHED):
         figures, rows = compare(Truth.read(options.folder, spec), spec)
         report(spec, figures, rows)
-        all_figures |= figures
-    if options.json:
-        options.json.write_text(json.dumps(all_figures, indent=2) + "\n", encoding="utf-8")
+        found |= figures
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    parser = parser_of(__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the three samples of Loghub")
+    run(parser.parse_args(), measure_all, table=False)

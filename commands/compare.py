@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from commands.folders import parse, split_folder
 from commands.notebooks import execute, prepare_environment
-from commands.options import check, parser_of, said_in_a_sentence
+from commands.options import check, parser_of, said
 from core.asked import check_alpha, check_prevalence, short_name
 from core.data import Data, open_data
 from core.errors import BadInput
@@ -108,7 +108,7 @@ def plot(figure: Figure, name: str, data: Data) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Execute compare.ipynb with these parameters; return the exit code."""
     options = read_options(arguments)
-    return said_in_a_sentence(lambda: run(options))
+    return said(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,17 +1,13 @@
 """The options that several commands share, and how each of them begins and ends."""
 
 import argparse
-import logging
-import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from core.asked import check_data, check_model, check_prevalence, check_seed
-from core.errors import EXIT_CODE, INTERRUPTED, BadInput
-from core.files import disk_fault
+from core.ending import said_in_a_sentence
 
-PIPE_CLOSED = 141  # what a shell says of a program whose output nobody reads any more
 ALPHA = 0.01  # the false-alarm rate of get_k.ipynb and compare.ipynb, for runs without a notebook
 SHARED: dict[str, dict] = {
     "--data": {"default": "sample", "help": "folder of data/ (default: sample, simulated)"},
@@ -53,23 +49,6 @@ def _values(options: argparse.Namespace, name: str) -> Iterable:
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def said_in_a_sentence(work: Callable[[], int]) -> int:
-    """Return the exit code of `work`; BadInput, a full disk and Ctrl-C end in one sentence, without a traceback."""
-    name = Path(sys.argv[0]).stem
-    try:
-        return work()
-    except BadInput as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return EXIT_CODE
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
-        return PIPE_CLOSED
-    except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what a stopped kernel leaves behind is no news
-        print(f"\n{name}: stopped; the same command goes on where it was.", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        if (fault := disk_fault(error)) is None:
-            raise
-        print(f"{name}: {fault}", file=sys.stderr)
-        return EXIT_CODE
+def said(work: Callable[[], int]) -> int:
+    """Return the exit code of a command's `work`, see `ending.said_in_a_sentence`."""
+    return said_in_a_sentence(work, Path(sys.argv[0]).stem)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from commands.folders import make_data
 from commands.notebooks import execute, prepare_environment
-from commands.options import check, parser_of, said_in_a_sentence
+from commands.options import check, parser_of, said
 from core.data import open_data
 from evaluation import ledger
 from evaluation.show import tables
@@ -29,7 +29,7 @@ STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.jso
 def main(arguments: list[str] | None = None) -> int:
     """Do what is missing; return the exit code."""
     options = read_options(arguments)
-    return said_in_a_sentence(lambda: run(options))
+    return said(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> int:

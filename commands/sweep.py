@@ -13,7 +13,7 @@ from functools import partial
 
 from commands.folders import split_folder
 from commands.notebooks import prepare_environment
-from commands.options import ALPHA, check, parser_of, said_in_a_sentence
+from commands.options import ALPHA, check, parser_of, said
 from core.asked import short_name
 from core.data import open_data
 from runs.many import Wanted, run_all
@@ -22,7 +22,7 @@ from runs.many import Wanted, run_all
 def main(arguments: list[str] | None = None) -> int:
     """Do what is missing; return 0 if all runs are done, 1 if some failed, 2 if one cannot even begin."""
     options = read_options(arguments)
-    return said_in_a_sentence(lambda: sweep(options))
+    return said(lambda: sweep(options))
 
 
 def sweep(options: argparse.Namespace) -> int:

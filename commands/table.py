@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 from matplotlib import rc_context
 
-from commands.options import said_in_a_sentence
+from commands.options import said
 from core.errors import BadInput
 from core.files import replace
 from evaluation import ledger
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--promote", metavar="DATA", help="take the rows of this data set over from results/runs.csv")
     options = parser.parse_args(arguments)
-    return said_in_a_sentence(lambda: rebuild(options.promote))
+    return said(lambda: rebuild(options.promote))
 
 
 def rebuild(promoted: str | None) -> int:

@@ -11,13 +11,13 @@ sequences to score, and the first one writes. `get_k.ipynb` and `test.ipynb` fin
 import argparse
 import sys
 
-from commands.options import check, parser_of, said_in_a_sentence
+from commands.options import check, parser_of, said
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train and score; return the exit code."""
     options = parser_of(__doc__, "--data", "--model", "--seed", "--recipe", "--key-embeddings").parse_args(arguments)
-    return said_in_a_sentence(lambda: train(options))
+    return said(lambda: train(options))
 
 
 def train(options: argparse.Namespace) -> int:

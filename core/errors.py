@@ -1,7 +1,6 @@
 """The one exception that a person may meet: it carries a sentence, never a traceback."""
 
 EXIT_CODE = 2
-INTERRUPTED = 130  # what a shell says of a program that was stopped by Ctrl-C
 LONGEST = 2_000  # letters of a sentence; a file that has more to say is not a mistake that a person makes
 
 

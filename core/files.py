@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from glob import escape
 from pathlib import Path
@@ -105,7 +105,7 @@ def write(path: Path, content: dict | pl.DataFrame | str, about: dict[str, str] 
 
 @contextmanager
 def lock(path: Path, seconds: float | None = None) -> Iterator[None]:
-    """Hold `path`, a file or a folder, against other processes that do the same.
+    """Hold `path`, a file or a folder, against other processes that do the same; no lock file is left.
 
     Raise BadInput if another one holds it for longer than `seconds`, those of the ledger if nothing is said.
     """
@@ -121,6 +121,8 @@ def lock(path: Path, seconds: float | None = None) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # filelock sees that a lock file was removed while another process waited for it
+            beside.unlink()
         held.release()
 
 

@@ -8,6 +8,7 @@ import contextlib
 import io
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import traceback
@@ -20,12 +21,15 @@ import polars as pl
 from tqdm import tqdm
 
 from core.data import open_data
-from core.errors import EXIT_CODE, INTERRUPTED, BadInput
+from core.ending import INTERRUPTED
+from core.errors import EXIT_CODE, BadInput
 from core.files import disk_fault
 from core.schemas import Config, read_checked
 from evaluation import ledger, verdicts
 from runs import steps
 from runs.folder import LEDGER, hold, open_run, refuse_other, run_folder, wanted_config
+
+STOPPED = (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)  # by a person: such a run has not failed, it goes on
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,23 @@ def run_all(wanted: list[Wanted]) -> pl.DataFrame:
     terminal = sys.stderr if sys.stderr.isatty() else io.StringIO()  # disabled, the bar would not count
     with (
         _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"),
-        ThreadPoolExecutor(workers) as pool,
+        ThreadPoolExecutor(workers, initializer=_keep_ctrl_c_here) as pool,
         tqdm(total=len(wanted), desc="runs", file=terminal, leave=False) as bar,
     ):
         futures = [pool.submit(_run, run, bar) for run in wanted]
         try:
             return pl.DataFrame([future.result() for future in futures])
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)  # those that run get the same Ctrl-C
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
             raise
+
+
+def _keep_ctrl_c_here() -> None:
+    """Let the processes that this thread starts not see a Ctrl-C, which may hit them in the middle of an import."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _workers() -> tuple[int, int]:
@@ -115,9 +127,10 @@ def _run(run: Wanted, bar: tqdm) -> dict:
     process.start()
     process.join()
     seconds = time.perf_counter() - started
+    if process.exitcode in STOPPED:
+        return row | {"status": "stopped", "seconds": seconds}
     status = "done" if process.exitcode == 0 else f"failed: {_reason(run.log, process.exitcode)}"[:200]
-    if process.exitcode != INTERRUPTED:  # it goes on, and has not failed
-        _record(run, status)
+    _record(run, status)
     bar.update()
     tqdm.write(f"[{bar.n}/{bar.total}] {run.title}: {status} in {seconds:.0f} s", file=sys.stdout)
     return row | {"status": status, "seconds": seconds}

@@ -125,6 +125,7 @@ def test_every_benchmark_can_be_imported():
     assert done.returncode == 0, done.stderr[-2_000:]
 
 
+@pytest.mark.slow
 def test_importing_utils_does_not_import_torch():
     code = "import sys, utils; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

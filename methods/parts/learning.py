@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.errors import BadInput
+from core.files import replace, told
 
 Batch = TypeVar("Batch")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -53,7 +54,7 @@ def learn(
     belongs_to: str,
     keep_last: bool = False,
 ) -> pl.DataFrame:
-    """Train `model` in place, the epoch of lowest validation loss kept; returns one row an epoch, 0 = untrained.
+    """Train `model` in place, keep the epoch of lowest validation loss; return one row an epoch, 0 = untrained.
 
     With `keep_last` all epochs are done and the last one is kept, whatever the validation loss says.
 
@@ -137,16 +138,17 @@ def _keep(
     rows: list[dict],
     belongs_to: str,
 ) -> None:
-    """Write the checkpoint beside and rename it, so that a kill never leaves half of one."""
+    """Write the checkpoint, whole or not at all."""
     tensors = {f"model.{name}": tensor for name, tensor in _copy(model).items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
-    saved.parent.mkdir(parents=True, exist_ok=True)
-    beside = saved.with_suffix(".new")
     about = {"rows": json.dumps(rows), "belongs_to": belongs_to}
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, beside, about)
-    beside.replace(saved)
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with told(saved):
+        saved.parent.mkdir(parents=True, exist_ok=True)
+    with told(saved), replace(saved) as place:
+        save_file(plain, place, about)
 
 
 def _read(saved: Path, model: nn.Module, belongs_to: str) -> tuple[list[dict], dict[str, Tensor]] | None:
@@ -179,7 +181,7 @@ def _read(saved: Path, model: nn.Module, belongs_to: str) -> tuple[list[dict], d
 def _resume(
     kept: tuple[list[dict], dict[str, Tensor]], model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[list[dict], dict[str, Tensor]]:
-    """Put the checkpoint into model and optimizer; returns the curve so far and the best weights."""
+    """Put the checkpoint into model and optimizer; return the curve so far and the best weights."""
     rows, tensors = kept
     print(f"resuming an interrupted training after epoch {rows[-1]['epoch']}", flush=True)
     model.load_state_dict(_under("model.", tensors), strict=False)

@@ -18,8 +18,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from core.errors import BadInput
-from core.files import write
-from parsing.held import held
+from core.files import lock, write
 
 TIMEOUT = 30.0  # seconds without a byte, after which a server counts as gone
 PROGRESS_SECONDS = 2.0  # between two lines of progress
@@ -51,7 +50,7 @@ def fetch(download: Download, folder: Path) -> Path:
             _check_size(download, path)
             return path
         folder.mkdir(parents=True, exist_ok=True)
-        with held(path):
+        with lock(path, seconds=0):
             _transfer(download, path)
             _verify(download, path)
             os.replace(_part(path), path)

@@ -24,6 +24,7 @@ IS_BLANK = pl.col("text").str.strip_chars() == ""
 SHOWN_OF_LONG = 1_000  # letters
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MANY_RETURNS = 10  # a progress bar that is the only line of a log has fewer
+OF_THE_PACKING = (None, errno.EINVAL)  # of a library's own error; of a zip that points outside itself
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -132,10 +133,7 @@ class LogFile:
                 f"look with: file {self.path}, and rename or fetch it again"
             ) from error
         except (*BROKEN, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in (
-                None,
-                errno.EINVAL,
-            ):  # a zip that points outside itself
+            if isinstance(error, OSError) and error.errno not in OF_THE_PACKING:
                 raise
             raise BadInput(
                 f"{self.path} ends early: its compressed data break off after line {self.lines:,}; "

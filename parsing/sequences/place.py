@@ -1,14 +1,12 @@
 """Where a data folder goes: what stands there, who may replace it, and how it comes there whole or not at all."""
 
-import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import BadInput
-from core.files import replace
-from parsing.held import held
+from core.files import disk_fault, lock, replace
 
 
 def refuse_overlap(out: Path, sources: list[Path]) -> None:
@@ -49,20 +47,14 @@ def replaced_folder(out: Path) -> Iterator[Path]:
     if place.exists() and not (place / "manifest.json").is_file() and (not place.is_dir() or any(place.iterdir())):
         raise BadInput(f"{out} exists and is not a data folder; choose another place with --out.")
     try:
-        with held(place), replace(place) as new:
+        with lock(place, seconds=0), replace(place) as new:
             new.mkdir()
             yield new
     except BrokenPipeError:  # of what is printed, and no matter of the folder
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BadInput(
-                f"The disk is full; {out} is as it was. Free some space, or choose another disk with --out."
-            ) from error
-        raise BadInput(
-            f"{out} cannot be made ({error}) and is as it was; look with: ls -ld {place.parent}, or choose another "
-            "place with --out."
-        ) from error
+        fault = disk_fault(error, out.as_posix()) or f"{out} cannot be made ({error})."
+        raise BadInput(f"{fault} It is as it was; look with: ls -ld {place.parent}, or use another --out.") from error
 
 
 def refuse_other_sources(out: Path, new: dict) -> None:

@@ -1,5 +1,7 @@
 """Sweeps: finished runs are passed over, failed ones stay visible, a seed splits the data anew."""
 
+import signal
+
 import polars as pl
 import pytest
 
@@ -17,7 +19,7 @@ class Runs:
     """Stands in for the processes of a sweep: does nothing, or fails where it is told to."""
 
     def __init__(self, failing: str = "") -> None:
-        self.started, self.failing = [], failing
+        self.started, self.failing, self.exitcode_of = [], failing, {}
 
     def __call__(self, target, args):
         self.run = args[0]
@@ -27,7 +29,7 @@ class Runs:
         self.started.append((self.run.folder, self.run.model, self.run.seed))
 
     def join(self):
-        self.exitcode = int(self.failing == self.run.model)
+        self.exitcode = self.exitcode_of.get(self.run.model, int(self.failing == self.run.model))
         self.run.log.write_text("epoch 1\nit does not fit\n")
 
 
@@ -72,6 +74,13 @@ def test_each_run_says_how_many_are_done(runs, capsys):
     """A bar that is switched off does not count: every line said that none was done."""
     sweep.main(["--data", "sample", "--seeds", "0", "1"])
     assert [line[:5] for line in capsys.readouterr().out.splitlines() if line.startswith("[")] == ["[1/2]", "[2/2]"]
+
+
+@pytest.mark.parametrize("code", [130, -signal.SIGTERM])
+def test_a_run_that_a_person_stopped_has_not_failed(runs, code):
+    runs.exitcode_of = {"tiny-llama": code}
+    assert sweep.main([]) == 1
+    assert ledger.read(LEDGER).is_empty()
 
 
 def test_another_prevalence_is_another_run(runs):

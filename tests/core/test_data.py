@@ -34,6 +34,7 @@ def changed(content: dict, path: tuple, value) -> dict:
     return copy
 
 
+@pytest.mark.slow
 def test_every_damaged_field_of_the_manifest_is_a_sentence_or_does_not_matter(workspace):
     """147 of 611 such cases were tracebacks."""
     path = workspace / "data" / "sample" / "manifest.json"

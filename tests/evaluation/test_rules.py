@@ -114,9 +114,15 @@ def draw_normals(chance: np.random.Generator, size: int, unseen_share: float) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unseen_share", [0.0, 0.002, 0.005])
-@pytest.mark.parametrize("alpha", [0.01, 0.05])
-def test_the_whole_verdict_keeps_alpha_with_unseen_keys_in_it(alpha, unseen_share):
+@pytest.mark.parametrize(
+    ("alpha", "unseen_share", "most"),
+    [
+        *((alpha, share, 1.03) for alpha in (0.01, 0.05) for share in (0.0, 0.002, 0.005)),
+        (0.05, 0.03, 1.03),
+        (0.01, 0.008, 1.25),  # near the limit: what `notes` says of those that just keep alpha
+    ],
+)
+def test_the_whole_verdict_keeps_alpha_with_unseen_keys_in_it(alpha, unseen_share, most):
     """Rules on a score forgot that unseen keys are flagged as well: 1.5 to 1.8% at 1%, and said that they kept it."""
     chance, rates = np.random.default_rng(0), []
     for _ in range(200):
@@ -125,8 +131,8 @@ def test_the_whole_verdict_keeps_alpha_with_unseen_keys_in_it(alpha, unseen_shar
         if decision["alpha_kept"]:
             calibrated = [name for name in decision["rules"] if rules.BY_NAME[name].calibrated]
             rates.append(flags.select(pl.col(f"flagged_{name}").mean() for name in calibrated).row(0))
-    assert len(calibrated) == 5 and len(rates) > 190
-    assert max(np.mean(rates, axis=0)) <= alpha * 1.03
+    assert len(calibrated) == 5 and len(rates) > (190 if most < 1.1 else 100)
+    assert max(np.mean(rates, axis=0)) <= alpha * most
 
 
 def test_unseen_keys_near_the_limit_are_said_to_leave_little():

@@ -17,8 +17,8 @@ import pytest
 
 import parse_logs
 from core.errors import BadInput
+from core.files import lock
 from parsing import datasets
-from parsing.held import held
 from parsing.lines import download as module
 from parsing.lines.download import Download, fetch
 
@@ -332,7 +332,7 @@ def test_a_link_that_somebody_planted_is_not_written_through(remote, tmp_path, n
 
 
 def test_a_file_that_another_process_fetches_is_not_fetched_twice(remote, tmp_path):
-    with held(tmp_path / "logs.tar.gz"):
+    with lock(tmp_path / "logs.tar.gz", seconds=0):
         assert "logs.tar.gz is held by another process" in refusal(remote.download(), tmp_path)
     assert remote.requests == []
     assert fetch(remote.download(), tmp_path).read_bytes() == CONTENT

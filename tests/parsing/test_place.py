@@ -237,7 +237,7 @@ def test_a_disk_that_is_full_before_anything_is_written_is_a_sentence(here, caps
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(place, "held", full)
+    monkeypatch.setattr(place, "lock", full)
     assert "disk is full" in refusal(capsys, "sample")
 
 

@@ -308,6 +308,21 @@ def test_published_figures_are_marked_as_not_comparable_with_a_sample():
     assert all(part.startswith("**not comparable**") and "verified: " in part for part in parts[1:])
 
 
+@pytest.mark.parametrize("wrong", ["score", "event_log_probabilities"])
+def test_scores_that_are_no_numbers_are_refused(workspace, wrong):
+    """A diverged training gave NaN, which lies above no threshold: nothing flagged, and alpha kept."""
+
+    def diverged(sequences):
+        scores = fake_score(sequences)
+        nothing = [float("nan")] * len(scores)
+        return scores.with_columns(pl.Series(wrong, nothing if wrong == "score" else [[one] for one in nothing]))
+
+    run = trained()
+    with pytest.raises(BadInput, match=r"its training diverged; remove that folder"):
+        steps.score(run, "validation", diverged)
+    assert not (run.folder / "validation_scores.parquet").exists()
+
+
 def test_scores_of_copies_are_those_of_the_sequence_alone(workspace):
     """Only distinct sequences are scored; a copy that got another one's score would be judged for it."""
     run = trained()
