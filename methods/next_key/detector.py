@@ -97,18 +97,18 @@ class NextKey:
         return hub.count_parameters(self.model)
 
     def _pretrained(self, checkpoint: str, checkpointing: bool) -> PreTrainedModel:
-        words = None
+        words, plan = None, self.plan  # the plan first: it tells a checkpoint that cannot be reached at all
         if self.key_embeddings == "template":
             words = key_words(self.vocabulary, self.templates, hub.load_tokenizer(checkpoint))
-        model = hub.load_checkpoint(checkpoint, self.plan, self.settings.context)
+        model = hub.load_checkpoint(checkpoint, plan, self.settings.context)
         self.revision = model.config._commit_hash
         start_keys(model, self.vocabulary, self.key_embeddings, words, self.seed)
-        refuse_seeing_ahead(model, self.vocabulary.tokens, self.plan, self.name)
+        refuse_seeing_ahead(model, self.vocabulary.tokens, plan, self.name)
         if self.settings.lora_rank is None:
             adapter.to_full_precision(model)
             return model
         train_rows = self.key_embeddings != "paper"
-        return adapter.add_adapter(model, self.settings, self.plan, train_rows, self.seed, checkpointing)
+        return adapter.add_adapter(model, self.settings, plan, train_rows, self.seed, checkpointing)
 
     def fit(self, train_sequences: Sequences, validation: Sequences, checkpoints: Path) -> pl.DataFrame:
         """Learn the training split, keep the best epoch on `validation`; return the loss of every epoch.

@@ -227,6 +227,8 @@ def test_presets_are_hub_names_and_four_bit_builds_have_an_original():
 def test_a_model_that_cannot_be_reached_is_a_sentence():
     with pytest.raises(BadInput, match=r"neither on the hub nor in the cache.*give MODEL a local folder"):
         NextKey("nobody/no-such-model").prepare([["a"]])
+    with pytest.raises(BadInput, match="neither on the hub nor in the cache"):  # and not that it has no tokenizer
+        NextKey("nobody/no-such-model", templates={"a": "started"}).prepare([["a"]])
 
 
 def test_a_folder_without_tokenizer_names_the_way_out(checkpoint, tmp_path):
