@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
-from core.asked import check_data
+from core.asked import check_data, shown
 from core.errors import BadInput
 from core.files import data_hash, read_parquet, sha256
+from core.keys import UNMATCHED
 from core.schemas import Manifest, read_checked
 
 SPLITS = ("train", "validation", "test")
@@ -20,6 +23,13 @@ SEQUENCES: dict[str, pl.DataType | type[pl.DataType]] = {  # what is read of seq
     "label": pl.Int8,
     "split": pl.String,
 }
+
+
+class Labeled(NamedTuple):
+    """Sequences of keys or of texts, and which of them somebody labeled anomalous (1) or normal (0), int8."""
+
+    sequences: list[list[str]]
+    labels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -106,19 +116,45 @@ class Data:
         return self._raw_lines[number - 1] if number and 0 < number <= len(self._raw_lines) else None
 
     def split(self, name: str, *columns: str) -> pl.DataFrame:
-        """Return the sequences of train, validation or test; with `columns` these alone, which takes less memory."""
+        """Return the sequences of a split; with `columns` these alone, which takes less memory.
+
+        Of train and validation without those labeled anomalous, where the split keeps any: what is learned of normals,
+        and what rules are calibrated on, is made of normals alone. `whole` gives all.
+        """
+        normal = pl.lit(name == "test") | pl.col("label").ne_missing(1)
+        wanted = columns or self.sequences.columns
+        return self.sequences.lazy().filter((pl.col("split") == name) & normal).select(wanted).collect()
+
+    def whole(self, name: str, *columns: str) -> pl.DataFrame:
+        """Return the sequences of a split with those labeled anomalous, which methods that learn from labels see."""
         wanted = columns or self.sequences.columns
         return self.sequences.lazy().filter(pl.col("split") == name).select(wanted).collect()
 
     def keys(self, split: str) -> list[list[str]]:
-        """Return the key sequences of a split."""
+        """Return the key sequences of a split, of train and validation those of normals alone."""
         return self.split(split, "keys")["keys"].to_list()
+
+    def labeled(self, split: str) -> Labeled:
+        """Return the key sequences of a split that have a label, and their labels."""
+        found = self.whole(split, "keys", "label").drop_nulls("label")
+        return Labeled(found["keys"].to_list(), found["label"].to_numpy())
+
+    def texts(self, sequences: list[list[str]]) -> list[list[str]]:
+        """Return key sequences as sequences of words, each key by its template; raise BadInput for keys without."""
+        words = {UNMATCHED: ""} | {key: text for key, text in self.templates.items() if text is not None}
+        missing = sorted({key for keys in sequences for key in keys} - words.keys())
+        if missing:
+            raise BadInput(
+                f"data/{self.name} has no words for {len(missing):,} of its keys, such as {shown(missing[0])}, and "
+                "this method reads words; parse the raw log, or make the folder again with --templates FILE."
+            )
+        return [[words[key] for key in keys] for keys in sequences]
 
     def card(self) -> pl.DataFrame:
         """Return one row a split: sequences, anomalous and distinct ones, events, keys and lengths."""
         length = pl.col("keys").list.len()
         return pl.concat(
-            self.split(name).select(
+            self.whole(name).select(
                 split=pl.lit(name),
                 sequences=pl.len(),
                 anomalous=(pl.col("label") == 1).sum(),

@@ -14,6 +14,7 @@ from core.errors import BadInput
 
 Sequences = Sequence[Sequence[str]]
 UNSEEN = -1
+UNMATCHED = "unmatched"  # the key of lines that no known template matches; training never holds it
 
 
 class KeyNumbers:

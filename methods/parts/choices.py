@@ -31,7 +31,7 @@ KEY_EMBEDDINGS = {
     "paper": "the first rows of the model's vocabulary, frozen, as published",
 }
 _FOUR_BIT_SUFFIX = re.compile(r"(-unsloth)?-bnb-4bit$")  # how Unsloth names its 4-bit builds
-_CHECKPOINT_FILES = (".json", ".safetensors", ".txt", ".model")  # config, weights, and the words of its tokenizer
+CHECKPOINT_FILES = (".json", ".safetensors", ".txt", ".model")  # config, weights, and the words of its tokenizer
 
 
 def find_checkpoint(name: str, gpu: bool) -> str | None:
@@ -100,7 +100,7 @@ def describe(settings: TrainingSettings, key_embeddings: str, checkpoint: str | 
         return about
     about["checkpoint"] = short_name(checkpoint)  # of a folder its last part, so that no machine is named
     if is_folder(checkpoint):
-        files = [path for path in Path(checkpoint).iterdir() if path.suffix in _CHECKPOINT_FILES]
+        files = [path for path in Path(checkpoint).iterdir() if path.suffix in CHECKPOINT_FILES]
         about["checkpoint_hash"] = hash_files(Path(checkpoint), files)
     return about
 

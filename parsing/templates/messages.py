@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from core.errors import BadInput, printable
+from core.keys import UNMATCHED
 
-UNMATCHED = "unmatched"  # the key of lines that no known template matches; training never holds it
 MANY_UNMATCHED = 0.05  # share of the lines; new messages of a program that is watched are far fewer
 
 

@@ -1,0 +1,1 @@
+"""What the words of a template say: a vector for each."""

@@ -1,0 +1,120 @@
+"""A vector for the words of a template: by a sentence encoder of any name, or by an offline default.
+
+Each distinct text is encoded once. Wildcards are removed, inner capitals split and all is lower case: that is what a
+sentence encoder was trained on. Mean pooling, as sentence encoders use it (Reimers and Gurevych 2019,
+arXiv 1908.10084); the pooler of a BERT is a layer that they never trained.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from core.asked import short_name
+from core.errors import BadInput
+from core.files import hash_files
+from methods.next_key.models.hub import loading_fault
+from methods.parts.choices import CHECKPOINT_FILES, is_folder
+from methods.parts.learning import DEVICE
+from methods.parts.semantics import INNER_CAPITAL, WordVectors
+
+OFFLINE = "word-hash"  # the name of the encoder that needs no download
+OFFLINE_SIZE = 384  # as wide as the smallest sentence encoders in use
+LONGEST = 100  # word pieces of a message, as published with LogLLM
+ENCODED_AT_ONCE = 256
+_WILDCARD = re.compile(r"<\*>")
+
+
+class TextEncoder(Protocol):
+    """What methods ask of an encoder; `encode` of parts/semantics.py brings its vectors to one length."""
+
+    name: str
+    identity: dict[str, str]  # what a run keeps of it: its name and, of a local folder, the hash of its files
+
+    def __call__(self, texts: list[str]) -> np.ndarray:
+        """Return vectors (texts, d) of any length."""
+
+
+def text_encoder(encoder: str | None, training_texts: Sequence[str]) -> TextEncoder:
+    """Return the encoder of this name or folder, None for the offline one, which counts words in `training_texts`.
+
+    Raise BadInput if it cannot be loaded.
+    """
+    return SentenceEncoder(encoder) if encoder else OfflineEncoder(training_texts)
+
+
+def encoder_name(encoder: str | None) -> str:
+    """Return what names of methods call an encoder."""
+    return short_name(encoder).rpartition("/")[2] if encoder else OFFLINE
+
+
+def plain(text: str) -> str:
+    """Return the words of a template as a sentence encoder expects them."""
+    return " ".join(INNER_CAPITAL.sub(" ", _WILDCARD.sub(" ", text)).lower().split())
+
+
+class OfflineEncoder:
+    """Directions by a hash of each word, rare words counting more; see parts/semantics.py."""
+
+    name = OFFLINE
+
+    def __init__(self, training_texts: Sequence[str]) -> None:
+        self.identity = {"encoder": OFFLINE}
+        self._vectors = WordVectors(sorted(set(training_texts)), OFFLINE_SIZE)
+
+    def __call__(self, texts: list[str]) -> np.ndarray:
+        """Return vectors (texts, d)."""
+        return self._vectors(texts)
+
+
+class SentenceEncoder:
+    """A pretrained encoder by its name on the hub or its folder; safetensors only, no code from the checkpoint."""
+
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint, self.name = checkpoint, encoder_name(checkpoint)
+        self.identity = encoder_identity(checkpoint)
+        self.tokenizer, self.model = load_encoder(checkpoint)
+
+    @torch.inference_mode()
+    def __call__(self, texts: list[str]) -> np.ndarray:
+        """Return vectors (texts, d), the mean over the word pieces of each text."""
+        parts = [texts[start : start + ENCODED_AT_ONCE] for start in range(0, len(texts), ENCODED_AT_ONCE)]
+        return np.concatenate([encode_texts(self.tokenizer, self.model, part).cpu().numpy() for part in parts])
+
+
+def encoder_identity(checkpoint: str) -> dict[str, str]:
+    """Return the name of an encoder and, of a local folder, the hash of its files."""
+    about = {"encoder": short_name(checkpoint)}
+    if is_folder(checkpoint):
+        files = [path for path in Path(checkpoint).iterdir() if path.suffix in CHECKPOINT_FILES]
+        about["encoder_hash"] = hash_files(Path(checkpoint), files)
+    return about
+
+
+def load_encoder(checkpoint: str) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """Return tokenizer and model, the latter in evaluation mode; raise BadInput if they cannot be loaded."""
+    options = {"trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **options)
+        model = AutoModel.from_pretrained(checkpoint, use_safetensors=True, **options)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise loading_fault(error, checkpoint) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise BadInput(f"{checkpoint} has a tokenizer without padding, so it cannot encode texts; choose another.")
+    return tokenizer, model.to(DEVICE).eval()
+
+
+def encode_texts(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, texts: list[str]) -> Tensor:
+    """Return the mean (texts, d) of the last hidden states over the word pieces of each text."""
+    shown = [plain(text) for text in texts]
+    batch = tokenizer(shown, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt").to(model.device)
+    states = model(**batch).last_hidden_state  # (texts, pieces, d)
+    kept = batch["attention_mask"][..., None].to(states.dtype)
+    return (states * kept).sum(1) / kept.sum(1).clamp(min=1)
