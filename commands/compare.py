@@ -28,21 +28,37 @@ from runs.many import Wanted, run_all
 from runs.steps import Make
 
 
+def places(data: Data, seeds: list[int], splits: list[int] | None = None) -> list[compare.Place]:
+    """Return the seeds of split and weights of every run: each seed on each split, or on the split of the same seed.
+
+    A split by time has no seed: there it is the one that there is.
+    """
+    if data.is_chronological:
+        return [(data.manifest["split"]["seed"], seed) for seed in seeds]
+    return [(split, seed) for split in splits for seed in seeds] if splits else [(seed, seed) for seed in seeds]
+
+
 def run_missing(
-    detectors: Mapping[str, Make], data: str, seeds: list[int], alpha: float, prevalence: float | None
+    detectors: Mapping[str, Make],
+    data: str,
+    seeds: list[int],
+    alpha: float,
+    prevalence: float | None,
+    splits: list[int] | None = None,
 ) -> pl.DataFrame:
-    """Do what the ledger lacks; return one row a run, see `many.run_all`.
+    """Do what the ledger lacks, on the splits of `places`; return one row a run, see `many.run_all`.
 
     Raise BadInput if the data folder of a seed cannot be made, if there are no labels to compare by, if a detector is
     not what its name in `detectors` says, and if none is done with all seeds: there is nothing to compare then.
     """
     check_alpha(alpha)
     check_prevalence(prevalence)
-    if not (open_data(data).split("test")["label"] == 1).any():
+    opened = open_data(data)
+    if not (opened.split("test")["label"] == 1).any():
         raise BadInput(
             f"The test of data/{data} has no labeled anomaly to compare by; make run DATA={data} needs none."
         )
-    wanted = list(_wanted(detectors, data, seeds, alpha, prevalence))
+    wanted = list(_wanted(detectors, data, places(opened, seeds, splits), alpha, prevalence))
     found = run_all(wanted).drop("data")
     done = found.group_by("method").agg(pl.col("status").str.starts_with("done").all())
     if not done["status"].any():
@@ -52,10 +68,10 @@ def run_missing(
 
 
 def _wanted(
-    detectors: Mapping[str, Make], data: str, seeds: list[int], alpha: float, prevalence: float | None
+    detectors: Mapping[str, Make], data: str, wanted: list[compare.Place], alpha: float, prevalence: float | None
 ) -> Iterator[Wanted]:
-    for seed in seeds:
-        folder = split_folder(data, seed)
+    for split, seed in wanted:
+        folder = split_folder(data, split)
         templates = open_data(folder).templates
         for name, make in detectors.items():
             detector = make(seed=seed, templates=templates)
@@ -76,9 +92,9 @@ def choose(detectors: Mapping[str, Make], names: list[str] | None) -> dict[str, 
     return {name: detectors[name] for name in names or detectors}
 
 
-def ledger_rows(data: Data, seeds: list[int], names: Iterable[str]) -> pl.DataFrame:
+def ledger_rows(data: Data, seeds: list[int], names: Iterable[str], splits: list[int] | None = None) -> pl.DataFrame:
     """Return your ledger's rows of these detectors and seeds, and the trivial ones; columns as in `compare.select`."""
-    return compare.select(ledger.read(LEDGER), data.base, seeds, list(names))
+    return compare.select(ledger.read(LEDGER), data.base, places(data, seeds, splits), list(names))
 
 
 def judged(names: Iterable[str], data: str, seed: int) -> dict[str, pl.DataFrame]:
@@ -129,10 +145,20 @@ def print_standing(data: Data, seeds: list[int], prevalence: float | None) -> No
     """Print the default verdict of every method that ran on these seeds, and who is above what learns nothing."""
     runs = ledger.read(LEDGER)
     names = runs.select(pl.format("{}/{}", "method", "model")).to_series().drop_nulls().unique()
-    selected = compare.select(runs, data.base, seeds, names.to_list())
+    selected = compare.select(runs, data.base, places(data, seeds), names.to_list())
     table = compare.table(selected, prevalence, pl.DataFrame())
     shown = table.filter(pl.col("rule").str.ends_with(compare.DEFAULT))
-    columns = ("method", "rule", "seeds", "f1", "f1_from", "f1_to", "average_precision", "false_alarm_rate")
+    columns = (
+        "method",
+        "learned_from",
+        "rule",
+        "seeds",
+        "f1",
+        "f1_from",
+        "f1_to",
+        "average_precision",
+        "false_alarm_rate",
+    )
     print(f"\n{notebook.as_text(shown.select(columns), f'Default verdicts on {data.label}')}")
     print(f"\n{compare.standing(table)}")
 

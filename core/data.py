@@ -70,6 +70,11 @@ class Data:
         """The keys of the training split."""
         return set(self.split("train")["keys"].explode())
 
+    @property
+    def training_anomalies(self) -> int:
+        """How many labeled anomalies there are to train and to validate on."""
+        return sum(int((self.whole(split, "label")["label"] == 1).sum()) for split in ("train", "validation"))
+
     def ledger_columns(self) -> dict:
         """Return what the ledger keeps of the data of a run."""
         split = self.manifest["split"]

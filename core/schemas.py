@@ -171,8 +171,8 @@ class AtPrevalence(Verdicts):
     prevalence: Annotated[float, Field(gt=0, lt=1)]
 
 
-class Distinct(Verdicts):
-    """The same with every distinct sequence counted once."""
+class Part(Verdicts):
+    """The same on a part of the test: every distinct sequence once, or the sequences that training did not have."""
 
     sequences: Count
 
@@ -185,6 +185,7 @@ class Tested(Schema):
     simulated: bool
     normals_also_in_training: Share | None = None
     anomalies_also_in_training: Share | None = None
+    training_anomalies: Count = 0
     normals_with_unseen_key: Share | None = None
     anomalies_with_unseen_key: Share | None = None
 
@@ -201,7 +202,8 @@ class Metrics(Verdicts):
 
     default_rule: str
     at_prevalence: AtPrevalence | None
-    distinct: Distinct
+    distinct: Part
+    new: Part = Part(sequences=0, rules={})
     data: Tested
     prevalence: Share
     seconds: Cost

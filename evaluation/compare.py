@@ -1,6 +1,6 @@
 """Detectors side by side: one table, differences across seeds, agreement, and what one finds alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -11,25 +11,29 @@ from sklearn.metrics import cohen_kappa_score
 from evaluation import floors, ledger, rules
 
 LEVEL = 0.95
+PLAIN_RULES = {rule.name: rule.reads for rule in (rules.LIKELIER_CLASS, rules.TAIL_PROBABILITY, rules.SCORE)}
 DEFAULT = " (default)"  # marks the default verdict of a method, named before the test
+Place = tuple[int, int]  # the seed of a split, and that of the weights
 HEADS = (
-    "method", "rule", "seeds", "f1", "f1_from", "f1_to", "best_f1", "average_precision", "false_alarm_rate", "seconds",
-    "parameters",
+    "method", "learned_from", "rule", "seeds", "f1", "f1_from", "f1_to", "f1_new", "best_f1", "average_precision",
+    "false_alarm_rate", "seconds", "parameters",
 )  # fmt: skip
 
 
-def plain_rule(columns: Sequence[str]) -> str:
-    """Return the rule that judges by a detector's own number: its tail probability where it has one, else its score."""
-    return "tail_probability" if "tail_probability" in columns else "score"
+def plain_rule(columns: Collection[str]) -> str:
+    """Return the rule that judges by a detector's own number.
+
+    That is the likelier class where it learned from labels, its tail probability where it has one, else its score.
+    """
+    return next(rule for rule, read in PLAIN_RULES.items() if read in columns)
 
 
-def select(runs: pl.DataFrame, data: str, seeds: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
-    """Return the ledger's rows of these detectors and of the trivial ones on the splits of these seeds; adds `name`."""
+def select(runs: pl.DataFrame, data: str, places: Sequence[Place], names: Sequence[str]) -> pl.DataFrame:
+    """Return the ledger's rows of these detectors at `places`, and of the trivial ones on their splits; adds `name`."""
     named = runs.filter(pl.col("rule").is_not_null()).with_columns(name=pl.format("{}/{}", "method", "model"))
-    own = pl.col("name").is_in(list(names)) & pl.col("seed").is_in(list(seeds))
-    by_time = pl.col("protocol") == "chronological"  # a split by time has no seed
-    trivial = (pl.col("method") == "trivial") & (by_time | pl.col("split_seed").is_in(list(seeds)))
-    return named.filter((pl.col("data") == data) & (own | trivial))
+    at = pl.struct("split_seed", "seed").is_in([{"split_seed": split, "seed": seed} for split, seed in places])
+    trivial = (pl.col("method") == "trivial") & pl.col("split_seed").is_in([split for split, _ in places])
+    return named.filter((pl.col("data") == data) & ((pl.col("name").is_in(list(names)) & at) | trivial))
 
 
 def interval(values: np.ndarray) -> tuple[float | None, float | None]:
@@ -56,7 +60,7 @@ def table(selected: pl.DataFrame, prevalence: float | None, published: pl.DataFr
         {"method": f"published: {row['method']}", "rule": f"{row['protocol']}; {row['comparable']}", "f1": row["f1"]}
         for row in published.iter_rows(named=True)
     ]
-    types = {"method": pl.String, "rule": pl.String, "seeds": pl.Int64, "parameters": pl.Int64}
+    types = dict.fromkeys(("method", "learned_from", "rule"), pl.String) | {"seeds": pl.Int64, "parameters": pl.Int64}
     schema = {name: types.get(name, pl.Float64) for name in HEADS}
     return pl.DataFrame(rows, schema=schema).sort("f1", descending=True, nulls_last=True, maintain_order=True)
 
@@ -65,12 +69,23 @@ def _row(name: str | None, rule: str, runs: pl.DataFrame) -> dict:
     low, high = interval(runs["f1"].drop_nulls().to_numpy())
     if len(runs) == 1:
         low, high = runs.row(0, named=True)["f1_low"], runs.row(0, named=True)["f1_high"]
-    means = ("f1", "best_f1", "average_precision", "false_alarm_rate", "seconds")
+    means = ("f1", "f1_new", "best_f1", "average_precision", "false_alarm_rate", "seconds")
     title = ledger.TITLES[rule] + DEFAULT * bool(runs["default"].all())
-    about = {"method": name or "none", "rule": title, "seeds": len(runs), "f1_from": low, "f1_to": high}
+    about: dict = {"method": name or "none", "learned_from": _learned_from(runs), "rule": title, "seeds": len(runs)}
+    about |= {"f1_from": low, "f1_to": high}
     about |= {column: runs[column].mean() for column in means}
     parameters = runs["parameters"].drop_nulls()
     return about | {"parameters": round(sum(parameters) / len(parameters)) if len(parameters) else None}
+
+
+def _learned_from(runs: pl.DataFrame) -> str | None:
+    """Return what a detector saw: normals, or labels and how many anomalies of them."""
+    first = runs.row(0, named=True)
+    if first["learned_from"] != "labels":
+        return first["learned_from"]
+    counts = runs["labeled_anomalies"].to_list()
+    fewest, most = min(counts), max(counts)
+    return f"labels, {fewest:,}{f' to {most:,}' if most > fewest else ''} anomalies"
 
 
 def standing(rows: pl.DataFrame) -> str:
@@ -95,16 +110,20 @@ def standing(rows: pl.DataFrame) -> str:
 
 
 def by_seed(selected: pl.DataFrame, prevalence: float | None, confirmed: bool) -> pl.DataFrame:
-    """Return F1 of every detector's plain rule (or the one confirmed by counts): one row a seed, one column a detector.
+    """Return F1 of every detector's plain rule (or the one confirmed by counts): one row a run, one column a detector.
 
-    Detectors that lack one of the seeds are left out.
+    `seed` numbers the runs; where several splits have the same seeds, it counts on. Detectors that lack a run are left
+    out.
     """
     of = selected.filter(pl.col("prevalence").eq_missing(prevalence) & pl.col("name").is_not_null())
     plain = of.group_by("name").agg(pl.col("rule").unique()).rows()
-    wanted = {name: plain_rule(found) + "_and_counts" * confirmed for name, found in plain}
+    wanted = {name: next(filter(found.__contains__, PLAIN_RULES)) + "_and_counts" * confirmed for name, found in plain}
     mine = of.filter(pl.col("rule") == pl.col("name").replace_strict(wanted, return_dtype=pl.String))
-    wide = mine.pivot("name", index="seed", values="f1", aggregate_function="first").sort("seed")
-    return wide.select("seed", *(column for column in wide.columns[1:] if not wide[column].null_count()))
+    place = ("split_seed", "seed")
+    wide = mine.pivot("name", index=place, values="f1", aggregate_function="first").sort(place)
+    numbers = wide["seed"] if wide["seed"].is_unique().all() else pl.int_range(len(wide), eager=True)
+    shown = [column for column in wide.columns[2:] if not wide[column].null_count()]
+    return wide.select(numbers.alias("seed"), *shown)
 
 
 def critical_difference(f1: pl.DataFrame) -> dict | None:

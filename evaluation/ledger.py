@@ -22,6 +22,8 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "method": pl.String,
     "model": pl.String,
     "seed": pl.Int64,
+    "learned_from": pl.String,  # normals, or labels: then anomalies were shown, too
+    "labeled_anomalies": pl.Int64,  # how many of those, to train and to validate on
     "rule": pl.String,
     "default": pl.Boolean,  # whether the rule is the default verdict, named before the test
     "prevalence": pl.Float64,  # the share of anomalies that normals are weighted to; null: that of the test set
@@ -38,6 +40,8 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "auroc": pl.Float64,
     "average_precision": pl.Float64,
     "best_f1": pl.Float64,  # at the threshold that test labels would choose: a diagnostic
+    "f1_distinct": pl.Float64,  # every distinct sequence of the test counted once
+    "f1_new": pl.Float64,  # on the test sequences that training did not have
     "questions": pl.Int64,
     "test_sequences": pl.Int64,
     "test_anomalies": pl.Int64,
@@ -47,6 +51,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "device": pl.String,
     "commit": pl.String,
 }
+ADDED = ("learned_from", "labeled_anomalies", "f1_distinct", "f1_new")  # a ledger of an earlier version lacks them
 DECIMALS = 6
 IDENTITY = ("data", "protocol", "split_seed", "method", "model", "seed", "rule", "prevalence")
 TITLES = rules.RULE_TITLES | floors.TRIVIAL_TITLES | floors.NGRAM_TITLES | unseen.TITLES
@@ -55,7 +60,7 @@ TITLES = rules.RULE_TITLES | floors.TRIVIAL_TITLES | floors.NGRAM_TITLES | unsee
 def read(path: Path) -> pl.DataFrame:
     """Return all rows, or none if there is no ledger yet; raise BadInput if it was damaged since it was written."""
     remedy = "mend it (git has the version before, if it is committed), or rename it to begin a new one."
-    return read_table(path, SCHEMA, remedy) if path.is_file() else pl.DataFrame(schema=SCHEMA)
+    return read_table(path, SCHEMA, remedy, ADDED) if path.is_file() else pl.DataFrame(schema=SCHEMA)
 
 
 def record(path: Path, rows: list[dict]) -> pl.DataFrame:
@@ -82,10 +87,10 @@ def _merged(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 
 def summary(ledger: pl.DataFrame) -> pl.DataFrame:
     """Return one row a data set, prevalence, model and rule, best mean F1 first: means over seeds, F1 as a range."""
-    keys = ("data", "protocol", "simulated", "prevalence", "method", "model", "rule", "default")
+    keys = ("data", "protocol", "simulated", "prevalence", "method", "model", "learned_from", "rule", "default")
     means = (
-        "precision", "recall", "f1", "average_precision", "auroc", "best_f1", "false_alarm_rate", "seconds",
-        "peak_memory_gb", "parameters",
+        "precision", "recall", "f1", "average_precision", "auroc", "best_f1", "f1_distinct", "f1_new",
+        "false_alarm_rate", "seconds", "peak_memory_gb", "parameters", "labeled_anomalies",
     )  # fmt: skip
     done = ledger.filter(pl.col("rule").is_not_null())
     table = done.group_by(keys, maintain_order=True).agg(

@@ -5,7 +5,8 @@ the floor(alpha (n + 1)) most abnormal of the n + 1 keeps the false-alarm rate a
 Gammerman and Shafer 2005; Bates et al. 2023, arXiv 2104.08279). So at most floor(alpha (n + 1)) - 1 of the n
 validation sequences may be flagged, and n sequences cannot promise less than 1 / (n + 1).
 
-A key that training never saw is an alarm under every rule. docs/add-a-rule.md adds a rule.
+A key that training never saw is an alarm under every rule but the likelier class, which is what a classifier publishes.
+docs/add-a-rule.md adds a rule.
 """
 
 from collections.abc import Callable, Collection
@@ -26,6 +27,7 @@ class Rule:
     `calibrate(used, allowed, V)` gives its settings, which flag at most `allowed` of the validation sequences `used`;
     `flag(settings)` what it flags beside unseen keys; `order(scores)` what it thresholds, higher for more abnormal.
     `color` is that of its marks in figures. A rule that is not `calibrated` keeps no false-alarm rate.
+    `alarms_unseen`: a sequence with a key that training never saw is an alarm, whatever else the rule says.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Rule:
     flag: Callable[[dict], pl.Expr]
     order: Callable[[pl.DataFrame], np.ndarray]
     calibrated: bool = True
+    alarms_unseen: bool = True
 
 
 def confirmed_by_counts(rule: Rule, name: str, color: str) -> Rule:
@@ -142,7 +145,19 @@ SCORE = Rule(  # of detectors that give one number a sequence
 )
 SCORE_CONFIRMED = confirmed_by_counts(SCORE, "score_and_counts", "#da8bc3")
 
-RULES = (TOP_K, TAIL_PROBABILITY, CONFIRMED, TOP_K_AS_IN_THE_PAPER, SCORE, SCORE_CONFIRMED)
+LIKELIER_CLASS = Rule(  # of detectors that learn from labels: what their papers publish, LogLLM's among them
+    name="likelier_class",
+    title="likelier class",
+    color="#64b5cd",
+    reads="log_odds",
+    calibrate=lambda used, allowed, _: {"threshold": 0.0},
+    flag=lambda settings: pl.col("log_odds") > settings["threshold"],
+    order=lambda scores: scores["log_odds"].to_numpy().astype(float),
+    calibrated=False,
+    alarms_unseen=False,
+)
+
+RULES = (TOP_K, TAIL_PROBABILITY, CONFIRMED, TOP_K_AS_IN_THE_PAPER, SCORE, SCORE_CONFIRMED, LIKELIER_CLASS)
 BY_NAME = {rule.name: rule for rule in RULES}
 RULE_TITLES = {rule.name: rule.title for rule in RULES}
 RANK_RULES = tuple(rule.name for rule in RULES if rule.calibrated and rule.reads in ("rank", "tail_probability"))
@@ -154,8 +169,11 @@ def default_rule(names: Collection[str], windowed: bool) -> str:
     """Return the name of the default verdict among `names`, chosen before any test.
 
     Sessions: the tail probability confirmed by counts; windows, whose counts hardly repeat: the tail probability;
-    detectors of one number: their score.
+    detectors of one number: their score; those that learn from labels: the likelier class, because labels say how many
+    anomalies to expect, which alpha does not know.
     """
+    if LIKELIER_CLASS.name in names:
+        return LIKELIER_CLASS.name
     if TAIL_PROBABILITY.name not in names:
         return SCORE.name
     return TAIL_PROBABILITY.name if windowed else CONFIRMED.name
@@ -233,10 +251,11 @@ def false_alarm_interval(size: int, alpha: float) -> tuple[float, float]:
 def apply(scores: pl.DataFrame, decision: dict) -> pl.DataFrame:
     """Return `flagged_<rule>: bool` for every rule of the decision, one row a sequence.
 
-    `scores` has `has_unseen_key`, `count_vector_seen`, and what the rules read: `rank, tail_probability`, or `score`.
+    `scores` has `has_unseen_key`, `count_vector_seen`, and what the rules read: `rank, tail_probability`, `score`, or
+    `log_odds`.
     """
     flags = {
-        f"flagged_{name}": pl.col("has_unseen_key") | BY_NAME[name].flag(settings)
+        f"flagged_{name}": (pl.col("has_unseen_key") & BY_NAME[name].alarms_unseen) | BY_NAME[name].flag(settings)
         for name, settings in decision["rules"].items()
     }
     return scores.select(**flags)

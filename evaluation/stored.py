@@ -11,7 +11,11 @@ from core.errors import BadInput
 from core.schemas import Decision, Metrics, read_checked
 from evaluation import floors, ledger, metrics, rules
 
-FAMILIES = ({"rank", "tail_probability"}, {"score"})  # what rules read: a detector gives all of one, or of both
+FAMILIES = (
+    {"rank", "tail_probability"},
+    {"score"},
+    {"log_odds"},
+)  # a detector gives all of one, or more
 
 
 def read_decision(path: Path, remedy: str) -> dict:
@@ -62,8 +66,9 @@ def _rule_faults(own: dict[str, dict]) -> Iterator[str]:
 
 def _metrics_faults(found: dict) -> Iterator[str]:
     yield from _default_faults(found)
+    nothing: dict = {"rules": {}}
     has_normals = found["data"]["test_sequences"] > found["data"]["test_anomalies"]
-    for part in (found, found["distinct"], found["at_prevalence"] or {"rules": {}}):
+    for part in (found, found["distinct"], found.get("new", nothing), found["at_prevalence"] or nothing):
         for name, measured in part["rules"].items():
             if name not in ledger.TITLES:
                 yield f"it has a rule {shown(name)}, which nobody knows"

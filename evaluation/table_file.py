@@ -1,6 +1,7 @@
 """A CSV that people open in spreadsheets, read strictly: what is wrong is said with its line, never guessed."""
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
@@ -12,18 +13,22 @@ _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")  # what git leaves where two versi
 _WORDS = {"true": True, "false": False}  # a spreadsheet writes them in capitals
 
 
-def read_table(path: Path, schema: dict[str, type[pl.DataType]], remedy: str) -> pl.DataFrame:
+def read_table(
+    path: Path, schema: dict[str, type[pl.DataType]], remedy: str, added: Collection[str] = ()
+) -> pl.DataFrame:
     """Return the rows of a CSV with exactly these columns; raise BadInput with the line at fault and `remedy`.
 
-    An empty cell is null. A whole number that a spreadsheet wrote as 8.0 is taken for 8.
+    An empty cell is null, and so are the columns `added` since the file was begun. A whole number that a spreadsheet
+    wrote as 8.0 is taken for 8.
     """
     heads, rows = _cells(path, remedy)
-    if heads != list(schema):
-        raise BadInput(f"{path.as_posix()} line 1 {_what_differs(heads, list(schema))}; {remedy}")
-    columns = {}
-    for place, (name, kind) in enumerate(schema.items()):
+    wanted = [name for name in schema if name in heads or name not in added]
+    if heads != wanted:
+        raise BadInput(f"{path.as_posix()} line 1 {_what_differs(heads, wanted)}; {remedy}")
+    columns = {name: pl.Series(name, [None] * len(rows), dtype=schema[name]) for name in schema}
+    for place, name in enumerate(wanted):
         cells = pl.Series(name, [cells[place] or None for _, cells in rows], dtype=pl.String)
-        columns[name], wrong = _as_kind(cells, kind)
+        columns[name], wrong = _as_kind(cells, schema[name])
         if wrong is not None:
             line = rows[wrong][0]
             raise BadInput(f"{path.as_posix()} line {line}: {name} cannot be {shown(cells[wrong])}; {remedy}")

@@ -35,8 +35,9 @@ def measure_all(
     """Return the scores with `flagged_<rule>` columns, and `rules, ranking, data, prevalence` of `metrics.json`.
 
     The trivial detectors stand among the rules. `at_prevalence` has the same figures with the normals weighted to
-    that share of anomalies, `distinct` those with every distinct sequence counted once. `handled` are the scores with
-    unseen keys accepted over time (`unseen.settle`), whose verdicts stand beside the others as `<rule>_<handling>`.
+    that share of anomalies, `distinct` those with every distinct sequence counted once, `new` those on the sequences
+    that training did not have. `handled` are the scores with unseen keys accepted over time (`unseen.settle`), whose
+    verdicts stand beside the others as `<rule>_<handling>`.
     The ranking is that of the smallest tail probability, or of the score of a detector without ranks.
     """
     flags = rules.apply(scores, decision)
@@ -49,16 +50,12 @@ def measure_all(
             orders[f"{rule}_{handling}"] = rules.abnormality(settled, rule)
     labels = scores["label"].to_numpy()
     main = "tail_probability" if "tail_probability" in orders else "score"
-    first = scores["first_of_its_kind"].to_numpy()
-    distinct, distinct_orders = ({name: values[first] for name, values in of.items()} for of in (verdicts, orders))
+    parts = {"distinct": scores["first_of_its_kind"].to_numpy(), "new": ~scores["in_training"].to_numpy()}
     found = {
         "default_rule": decision["default_rule"],
         "rules": _measure_all(verdicts, orders, labels),
         "at_prevalence": None,
-        "distinct": {
-            "sequences": int(first.sum()),
-            "rules": _measure_all(distinct, distinct_orders, labels[first]),
-        },
+        **{name: _measure_part(verdicts, orders, labels, chosen) for name, chosen in parts.items()},
         "ranking": metrics.ranking(orders[main], labels),
         "data": describe(scores),
         "prevalence": float((labels == 1).mean()),
@@ -96,6 +93,15 @@ def _measure_all(
         name: metrics.measure(flagged, labels, prevalence) | _ranked(orders.get(name), labels, prevalence)
         for name, flagged in verdicts.items()
     }
+
+
+def _measure_part(
+    verdicts: dict[str, np.ndarray], orders: dict[str, np.ndarray], labels: np.ndarray, chosen: np.ndarray
+) -> dict:
+    """Return `sequences, rules` of the chosen part of the test; no rules where there is nothing to judge."""
+    own, own_orders = ({name: values[chosen] for name, values in of.items()} for of in (verdicts, orders))
+    measured = _measure_all(own, own_orders, labels[chosen]) if chosen.any() else {}
+    return {"sequences": int(chosen.sum()), "rules": measured}
 
 
 def _ranked(order: np.ndarray | None, labels: np.ndarray, prevalence: float | None) -> dict[str, float | None]:
@@ -150,8 +156,12 @@ def ledger_rows(found: dict, decision: dict, about: dict) -> list[dict]:
     Each rule has a row at the test set's own share of anomalies, and one at the prevalence that was asked for.
     `about` are the columns that the run as a whole fills.
     """
-    about = about | {"V": decision["V"], "questions": None}
+    learned = rules.LIKELIER_CLASS.name in decision["rules"]
+    about = about | {"V": decision["V"], "questions": None, "learned_from": "labels" if learned else "normals"}
+    about |= {"labeled_anomalies": found["data"]["training_anomalies"] if learned else None}
     rows = _rows_at(found["rules"], None, decision, about)
+    for row in rows:
+        row |= {f"f1_{part}": found[part]["rules"].get(row["rule"], {}).get("f1") for part in ("distinct", "new")}
     if found["at_prevalence"]:
         rows += _rows_at(found["at_prevalence"]["rules"], found["at_prevalence"]["prevalence"], decision, about)
     asked = {"questions": found.get("questions")}
@@ -166,7 +176,7 @@ def _rows_at(measured: dict[str, dict], prevalence: float | None, decision: dict
         own = about | {"alpha": decision["alpha"], "K": values.get("K") if values else None}
         if values is None:  # nothing of the model is in it: no seed but that of the split, no time of its own
             own |= dict.fromkeys(("model", "seed", "seconds", "peak_memory_gb", "parameters"))
-            own |= {"method": "trivial"}
+            own |= {"method": "trivial", "learned_from": "normals", "labeled_anomalies": None}
             ngram, _, counted = rule.partition("_")
             own |= {"K": decision["ngrams"][ngram][counted].get("K")} if ngram in floors.NGRAMS else {"alpha": None}
         kept = {name: value for name, value in figures.items() if name in ledger.SCHEMA}

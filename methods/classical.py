@@ -229,6 +229,7 @@ class Classical:
     """One of `CLASSICAL`. `fit`, then `score`; `save` and `load` give the same scores."""
 
     method = "classical"
+    reads, learns = "keys", "normals"
 
     def __init__(self, model: str, seed: int = 0, *, templates: Mapping[str, str | None] | None = None) -> None:
         """`templates` is what every detector is offered; these read keys alone. Only the forest has use for `seed`."""

@@ -76,6 +76,7 @@ class LogGPT:
     """
 
     method = "loggpt"
+    reads, learns = "keys", "normals"
 
     def __init__(
         self,

@@ -69,11 +69,11 @@ def run_all(wanted: list[Wanted]) -> pl.DataFrame:
     """
     for run in wanted:
         _refuse_other(run)
-    workers, threads = _workers()
+    at_once, threads = workers()
     terminal = sys.stderr if sys.stderr.isatty() else io.StringIO()  # disabled, the bar would not count
     with (
-        _environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"),
-        ThreadPoolExecutor(workers, initializer=_keep_ctrl_c_here) as pool,
+        environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"),
+        ThreadPoolExecutor(at_once, initializer=_keep_ctrl_c_here) as pool,
         tqdm(total=len(wanted), desc="runs", file=terminal, leave=False) as bar,
     ):
         futures = [pool.submit(_run, run, bar) for run in wanted]
@@ -92,17 +92,17 @@ def _keep_ctrl_c_here() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def _workers() -> tuple[int, int]:
+def workers() -> tuple[int, int]:
     """Return how many runs at a time, and threads of each: small models gain little from threads, a GPU is for one."""
     import torch  # here: a look at the GPU is all that is wanted
 
     cores = os.cpu_count() or 1
-    workers = 1 if torch.cuda.is_available() else min(cores, 4)
-    return workers, max(1, cores // workers)
+    at_once = 1 if torch.cuda.is_available() else min(cores, 4)
+    return at_once, max(1, cores // at_once)
 
 
 @contextlib.contextmanager
-def _environment(**wanted: str) -> Iterator[None]:
+def environment(**wanted: str) -> Iterator[None]:
     """Set variables for the processes that are started meanwhile."""
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

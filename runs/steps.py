@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import polars as pl
 
 from core.asked import check_alpha, check_prevalence
-from core.data import open_data
+from core.data import Data, Labeled, open_data
 from core.environment import peak_memory_gb
 from core.errors import BadInput
 from core.files import is_first_process, write
@@ -33,6 +34,8 @@ class Detector(Protocol):
 
     method: str
     name: str
+    reads: str
+    learns: str
 
     @property
     def parameters(self) -> int:
@@ -42,7 +45,7 @@ class Detector(Protocol):
         """Return its settings."""
 
     def fit(self, train_sequences, validation, checkpoints: Path) -> pl.DataFrame:
-        """Learn normal sequences; return one row an epoch."""
+        """Learn normal or labeled sequences; return one row an epoch."""
 
     def score(self, sequences) -> pl.DataFrame:
         """Return one row a sequence."""
@@ -51,7 +54,7 @@ class Detector(Protocol):
         """Write it."""
 
     @classmethod
-    def load(cls, folder: Path, train_sequences=None) -> "Detector":
+    def load(cls, folder: Path, train=None, /) -> "Detector":
         """Return a saved one."""
 
 
@@ -69,8 +72,8 @@ def complete(make: Make, folder: str, seed: int, alpha: float, prevalence: float
     detector = make(seed=seed, templates=data.templates)
     run = start_run(folder, detector.name, seed, detector.describe(), detector.method)
     fit(run, detector)
-    saved = type(detector).load(run.model_folder, data.keys("train"))
-    validation, test = (score(run, split, saved.score) for split in ("validation", "test"))
+    saved = type(detector).load(run.model_folder, learned(data, "train", detector))
+    validation, test = (score(run, split, asked(data, saved)) for split in ("validation", "test"))
     decision = calibrate(run, validation, alpha)
     accepted = accept_unseen(run, test) if ask_once and data.is_chronological else {}
     judge(run, test, decision, prevalence, accepted)
@@ -85,9 +88,22 @@ def fit(run: Run, detector: Detector) -> None:
     if run.is_trained:
         print(f"{run.folder.as_posix()} is trained already; remove that folder to train again.")
         return
-    curve = detector.fit(run.data.keys("train"), run.data.keys("validation"), run.checkpoints)
+    train, validation = (learned(run.data, split, detector) for split in ("train", "validation"))
+    curve = detector.fit(train, validation, run.checkpoints)
     detector.save(run.model_folder)
     keep_training(run, curve, detector.parameters)
+
+
+def learned(data: Data, split: str, detector: Detector) -> list[list[str]] | Labeled:
+    """Return what `detector` is to learn of a split: keys or words of the normals, or of all that has a label."""
+    shown = data.labeled(split) if detector.learns == "labels" else Labeled(data.keys(split), np.zeros(0, np.int8))
+    sequences = data.texts(shown.sequences) if detector.reads == "text" else shown.sequences
+    return Labeled(sequences, shown.labels) if detector.learns == "labels" else sequences
+
+
+def asked(data: Data, detector: Detector) -> Score:
+    """Return what scores key sequences of `data`, through their words where the detector reads these."""
+    return detector.score if detector.reads == "keys" else lambda keys: detector.score(data.texts(keys))
 
 
 def keep_training(run: Run, curve: pl.DataFrame, parameters: int) -> None:
@@ -125,9 +141,9 @@ def score(run: Run, split: str, ask: Score) -> pl.DataFrame:
     seconds = (time.perf_counter() - started) / max(1, len(sequences))
     _refuse_not_finite(scored, run)
     cuts = distinct.select(cut.COLUMNS)
-    seen = floors.familiarity(run.data.split("train", "keys")["keys"], distinct["keys"], cuts)
+    seen, all_keys_seen = _familiar(run.data, distinct, "log_odds" in scored.columns)
     if "has_unseen_key" not in scored.columns:
-        scored = scored.with_columns(has_unseen_key=~seen["all_keys_seen"])
+        scored = scored.with_columns(has_unseen_key=~all_keys_seen)
     scored = cut.spare(scored, cuts)
     of_each = pl.concat([scored, seen], how="horizontal")[rows]
     about = [sequences.select("sequence_id", "label"), of_each, first.to_frame("first_of_its_kind")]
@@ -161,9 +177,23 @@ def _distinct(sequences: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Seri
     return shown, rows, first & pl.Series(of_its_kind[rows])
 
 
+def _familiar(data: Data, sequences: pl.DataFrame, labeled: bool) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the columns of `floors.familiarity`, and whether a detector that learns from labels, or not, saw all keys.
+
+    Counts, lengths and pairs are those of normals; the whole sequence is familiar if training has it with any label, so
+    that "new" is the same part of the test for every detector.
+    """
+    cuts = sequences.select(cut.COLUMNS)
+    seen = floors.familiarity(data.split("train", "keys")["keys"], sequences["keys"], cuts)
+    if not data.training_anomalies:
+        return seen, seen["all_keys_seen"]
+    of_all = floors.familiarity(data.whole("train", "keys")["keys"], sequences["keys"], cuts)
+    return seen.with_columns(of_all["in_training"]), (of_all if labeled else seen)["all_keys_seen"]
+
+
 def _refuse_not_finite(scored: pl.DataFrame, run: Run) -> None:
     """Refuse the scores of a training that diverged: what is no number lies above no threshold and is never flagged."""
-    finite = "score" not in scored.columns or scored["score"].is_finite().all()
+    finite = all(scored[name].is_finite().all() for name in ("score", "log_odds") if name in scored.columns)
     if "event_log_probabilities" in scored.columns:  # minus infinity is an unseen key
         finite = finite and not scored["event_log_probabilities"].explode().is_nan().any()
     if not finite:
@@ -222,6 +252,7 @@ def judge(
     manifest = run.data.manifest
     found["data"] |= {name: manifest[name] for name in ("data_hash", "simulated")}
     found["data"]["lines_in_test_and_training"] = manifest["counts"]["lines_in_test_and_training"]
+    found["data"]["training_anomalies"] = run.data.training_anomalies
     if accepted:
         found["questions"] = len(unseen.unseen_keys(run.data.split("test"), run.data.known_keys))
     training = run.training.select("seconds", "peak_memory_gb").max().row(0, named=True)

@@ -42,6 +42,7 @@ class NextKey:
     """
 
     method = "next_key"
+    reads, learns = "keys", "normals"
     vocabulary: Vocabulary
 
     def __init__(

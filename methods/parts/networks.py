@@ -19,6 +19,7 @@ class NetworkDetector:
 
     method: str
     name: str
+    reads, learns = "keys", "normals"
     settings_type: type
     settings: Any  # of `settings_type`; read here: learning_rate, max_epochs, patience
     keys: KeyNumbers

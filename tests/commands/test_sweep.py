@@ -47,7 +47,7 @@ def runs(workspace, monkeypatch):
         ledger.record(LEDGER, [about | {"status": status}])
 
     monkeypatch.setattr(many.multiprocessing, "get_context", lambda kind: type("Context", (), {"Process": stand_in}))
-    monkeypatch.setattr(many, "_workers", lambda: (1, 1))
+    monkeypatch.setattr(many, "workers", lambda: (1, 1))
     monkeypatch.setattr(many, "_record", record)
     return stand_in
 
