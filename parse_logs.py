@@ -87,6 +87,8 @@ def make_folder(folder: Path, job: Job) -> dict:
     else:
         protocol, counts = write_key_stream(folder, options.key_stream, plan)
         sources = describe_sources([options.key_stream])
+    if options.templates and not job.spec:
+        about["words"] = describe_sources([options.templates])[0]
     if not options.keys:
         about["grouping"] = asdict(plan.grouping)
         protocol["protocol"] = {"name": job.protocol, "source": PROTOCOLS[job.protocol].source}

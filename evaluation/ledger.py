@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from core.files import lock, write
+from core.tables import read_table
 from evaluation import floors, rules, unseen
-from evaluation.table_file import read_table
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "date": pl.String,

@@ -198,6 +198,7 @@ class Protocol:
     windows: Grouping
     split: SplitSettings
     source: str
+    of_sessions: SplitSettings | None = None  # the split where the log has sessions, if another
     shortest: int = 1
     longest: int | None = None
 
@@ -217,11 +218,17 @@ PROTOCOLS = {
         shortest=2,
         longest=512,
     ),
+    "supervised": Protocol(
+        Grouping("seconds", 60, 60),
+        SplitSettings("labeled", train_normals=None, train_share=0.9, validation_share=1 / 9),
+        "ours: sessions, or minutes, shuffled, 80% to train, 10% to validate, 10% to test, all with their labels",
+    ),
     "logllm": Protocol(
         Grouping("lines", 100, 100),
-        SplitSettings("chronological", train_normals=None, train_share=0.8),
-        "LogLLM: 100 lines without overlap, the first 80% to train. It is supervised and trains on anomalies, too; "
-        "here they are unused",
+        SplitSettings("labeled_in_time", train_normals=None, train_share=0.8, validation_share=0.1),
+        "LogLLM: 100 lines without overlap, the first 80% to train, labeled anomalies among them; sessions shuffled. "
+        "It has no validation: here that is the last tenth of the training",
+        SplitSettings("labeled", train_normals=None, train_share=0.8, validation_share=0.1),
     ),
     "chronological": Protocol(
         Grouping("lines", 100, 100),

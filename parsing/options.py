@@ -17,7 +17,7 @@ from parsing.sequences.assemble import Plan
 from parsing.sequences.group import Grouping
 from parsing.sequences.split import SplitSettings
 from parsing.templates.drain import DrainSettings
-from parsing.templates.masks import Mask
+from parsing.templates.masks import MESSAGE_MASKS, Mask
 
 GUESSED_FROM = 1_000  # lines
 MOST_SECONDS = 100 * 366 * 86_400
@@ -75,11 +75,21 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--paper-faults": {"action": "store_true", "help": "drop the windows that the protocol's code drops"},
         "--train-normals": {"type": int, "help": "normal sequences to train and validate on"},
         "--validation-share": {"type": float, "help": "share of those to validate on (default: 0.2)"},
+        "--anomalies": {"type": int, "metavar": "N", "help": "labeled anomalies to learn from (supervised, logllm)"},
+        "--labels-share": {"type": float, "metavar": "S", "help": "the same as a share of those outside the test"},
         "--seed": {"type": int, "default": 0, "help": "of the split, and of the simulated log (default: 0)"},
     },
     "templates": {
-        "--mine": {"choices": ["whole", "train"], "default": "whole", "help": "on all lines, or on training lines"},
-        "--templates": {"type": Path, "metavar": "FILE", "help": "templates.csv of an earlier run, instead of mining"},
+        "--mine": {
+            "choices": ["whole", "train", "none"],
+            "default": "whole",
+            "help": "on all lines, on training lines, or none: each distinct masked message is a key",
+        },
+        "--templates": {
+            "type": Path,
+            "metavar": "FILE",
+            "help": "templates.csv of an earlier run, instead of mining; with keys their words, a csv key,template",
+        },
     },
     "where to": {
         "--out": {"type": Path, "help": "data folder to write (default: data/<name>)"},
@@ -107,7 +117,10 @@ def job_of(options: argparse.Namespace) -> Job:
         spec = replace(spec, masks=spec.loggpt[0], drain=spec.loggpt[1])
     faults = (protocol.shortest, protocol.longest) if options.paper_faults else (1, None)
     grouping = find_grouping(options, spec, name)
-    split = find_split(options, spec, protocol.split)
+    has_sessions = bool(options.keys or (spec and spec.session))
+    split = find_split(options, spec, (has_sessions and protocol.of_sessions) or protocol.split)
+    if options.mine == "none":
+        spec = without_parser(options, spec)
     plan = Plan(grouping, split, options.seed, options.mine, options.templates, *faults)
     out = options.out or Path("data") / folder_name(options.name)
     return Job(spec, plan, name, find_lines(options, spec, name), _changed(options, out=out))
@@ -234,11 +247,38 @@ def find_split(options: argparse.Namespace, spec: Spec | None, default: SplitSet
         settings = replace(settings, train_normals=options.train_normals)
     if options.validation_share is not None:
         settings = replace(settings, validation_share=options.validation_share)
+    if options.anomalies is not None or options.labels_share is not None:
+        settings = _with_labels(options, settings)
     if not 0 <= options.seed <= MOST_SEED:
         raise BadInput(f"--seed {options.seed} cannot be used; give one from 0 to {MOST_SEED:,}.")
     if (settings.train_normals or 2) < 2 or not 0 < settings.validation_share < 1:
         raise BadInput("The split needs --train-normals of at least 2 and a --validation-share between 0 and 1.")
     return settings
+
+
+def _with_labels(options: argparse.Namespace, settings: SplitSettings) -> SplitSettings:
+    """Return the split with as many labeled anomalies as the command line asks for; raise BadInput."""
+    if not settings.keeps_anomalies:
+        raise BadInput(
+            "--anomalies and --labels-share are for a split that learns from labels; add --protocol supervised."
+        )
+    if options.anomalies is not None and options.labels_share is not None:
+        raise BadInput("--anomalies and --labels-share say the same in two ways; give one of them.")
+    if options.anomalies is not None and options.anomalies < 1:
+        raise BadInput(f"--anomalies {options.anomalies} leaves nothing to learn from; give 1 or more.")
+    if options.labels_share is not None and not 0 < options.labels_share <= 1:
+        raise BadInput(f"--labels-share {options.labels_share} is no share; give more than 0 and at most 1.")
+    return replace(settings, anomalies=options.anomalies, labels_share=options.labels_share)
+
+
+def without_parser(options: argparse.Namespace, spec: Spec | None) -> Spec:
+    """Return the spec with the masks that stand in for a parser, after a person's own; raise BadInput without a log."""
+    if spec is None:
+        raise BadInput("--mine none is for raw logs; ready-made keys are not mined anyway, so leave it out.")
+    if options.templates:
+        raise BadInput("--mine none makes every message a key of its own; leave out --templates, or --mine none.")
+    own = () if spec.name in SPECS or spec.masks == OWN_MASKS else spec.masks
+    return replace(spec, masks=(*own, *MESSAGE_MASKS))
 
 
 def find_lines(options: argparse.Namespace, spec: Spec | None, protocol: str) -> tuple[int, int | None]:

@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from core.data import Data, Labeled, open_data
 from core.files import lock, write
+from core.tables import read_table
 from evaluation import floors, metrics
-from evaluation.table_file import read_table
 from runs import steps
 from runs.changes import Parts
 from runs.folder import RESULTS

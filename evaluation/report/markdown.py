@@ -21,7 +21,9 @@ SAMPLES = {  # of which full data set
 BESIDE = "LogGPT"
 OURS, FLOOR, RIVAL = "tiny-llama, default verdict", "best floor, learns nothing", "best rival, default verdict"
 ASKED = "tiny-llama, each new key asked once"
-HEADS = ("method", "rule", "n", "F1", "range", "P", "R", "FA", "AP", "K/V", "best F1", "s", "#")
+HEADS = (
+    "method", "learned from", "rule", "n", "F1", "range", "P", "R", "FA", "AP", "K/V", "F1 new", "best F1", "s", "#",
+)  # fmt: skip
 
 Section = tuple[dict, pl.DataFrame]  # what a table is about (its first row), and its rows of `ledger.summary`
 
@@ -43,9 +45,17 @@ def stated(runs: pl.DataFrame) -> list[Section]:
 
 
 def on_the_first_page(runs: pl.DataFrame) -> list[Section]:
-    """Return those of the `stated` tables that are of real data; simulated ones only where there is nothing else."""
-    every = stated(runs)
+    """Return those of the `stated` tables that are of real data; simulated ones only where there is nothing else.
+
+    Data split to learn from labels are left out: next to what learns from normals alone they would mislead.
+    """
+    every = stated(runs.filter(~pl.col("data").is_in(labeled_data(runs))))
     return [(about, rows) for about, rows in every if not about["simulated"]] or every
+
+
+def labeled_data(runs: pl.DataFrame) -> list[str]:
+    """Return the data sets on which something learned from labels."""
+    return runs.filter(pl.col("learned_from") == "labels")["data"].unique().sort().to_list()
 
 
 def headline(runs: pl.DataFrame, published: pl.DataFrame) -> str:
@@ -126,9 +136,10 @@ _INTRODUCTION = """# Results
 Generated from `results.csv`, the reference ledger, by `make table`; `published.csv` holds the published figures with
 their sources, and [LOG.md](LOG.md) says what was tried and what did not work.
 [docs/results.md](../docs/results.md) explains rules and columns. In short: *n* seeds, *range* of F1 over seeds (95%
-interval with one), *P* precision, *R* recall, *FA* false-alarm rate, *AP* average precision, *best F1* at the threshold
-that test labels would choose, *s* seconds of training and scoring, *#* the command below the table that makes the row
-again. **Bold** is the default verdict of a method, named before the test."""
+interval with one), *P* precision, *R* recall, *FA* false-alarm rate, *AP* average precision, *F1 new* on the test
+sequences that training did not have, *best F1* at the threshold that test labels would choose, *s* seconds of training
+and scoring, *#* the command below the table that makes the row again. **Bold** is the default verdict of a method,
+named before the test."""
 
 
 def _head(names: Sequence[str]) -> str:
@@ -191,6 +202,7 @@ def _row(row: dict, command: int) -> str:
     mark = "**" if row["default"] else ""
     cells = (
         _name(row),
+        row["learned_from"] or "",
         f"{mark}{TITLES[row['rule']]}{mark}",
         str(row["seeds"]),
         f"{mark}{number(row['f1'])}{mark}",
@@ -200,6 +212,7 @@ def _row(row: dict, command: int) -> str:
         "" if row["false_alarm_rate"] is None else f"{row['false_alarm_rate']:.2%}",
         "" if row["average_precision"] is None else number(row["average_precision"]),
         f"{ks}/{row['V']}" if row["K_lowest"] is not None else "",
+        "" if row["f1_new"] is None else number(row["f1_new"]),
         "" if row["best_f1"] is None else number(row["best_f1"]),
         "" if row["seconds"] is None else f"{row['seconds']:.0f}",
         str(command),

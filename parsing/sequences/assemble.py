@@ -137,6 +137,8 @@ def window_labels(store: EventStore, groups: Groups) -> np.ndarray:
 def find_templates(raw: RawLog, groups: Groups, codes: np.ndarray, spec: Spec, plan: Plan) -> Sequence[str | None]:
     """Return the template of each distinct message, as `--mine` and `--templates` ask; None if it matches none."""
     messages = list(raw.messages.numbers)
+    if plan.mine == "none":
+        return messages
     if plan.templates:
         return match_templates(messages, read_templates(plan.templates), spec.drain)
     if plan.mine == "whole":

@@ -6,7 +6,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from core.asked import shown
 from core.errors import BadInput, printable
+from core.tables import read_cells
 from parsing.lines.files import IS_TOO_LONG, SHOWN_OF_LONG, LogFile
 from parsing.sequences.assemble import Plan, Sequences, count, window_labels, write_sequences
 from parsing.sequences.cut import nothing_cut
@@ -36,7 +38,7 @@ def write_key_files(folder: Path, files: list[Path], plan: Plan) -> tuple[dict, 
     with sequences_file(folder) as file:
         file.write_table(table.cast(ARROW_SCHEMA))
     counts = sequences.select(key=pl.col("keys").explode()).group_by("key").agg(count=pl.len())
-    write_key_counts(folder, counts)
+    write_key_counts(folder, counts, plan.templates)
     lines = {"lines": len(sequences) + rejected.rows, "lines_in_sequences": len(sequences), "rejected": rejected.rows}
     return split.protocol, lines | count(groups, labels, split, int(sizes.sum())) | {"templates": len(counts)}
 
@@ -70,7 +72,7 @@ def write_key_stream(folder: Path, path: Path, plan: Plan) -> tuple[dict, dict]:
     words = pa.array(distinct.to_list(), pa.string())
     write_sequences(folder, Sequences(store, groups, values, split.names, nothing_cut(len(groups)), words, []))
     CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
-    write_key_counts(folder, stream.group_by("key").agg(count=pl.len()))
+    write_key_counts(folder, stream.group_by("key").agg(count=pl.len()), plan.templates)
     counts = {"lines": len(stream), "lines_in_sequences": len(stream), "rejected": 0}
     counts["anomalous_lines"] = int((stream["label"] == 1).sum())
     return split.protocol, counts | count(groups, values, split, store.events) | {"templates": len(distinct)}
@@ -112,9 +114,40 @@ def _read_line_labels(path: Path, labels: pl.Series) -> pl.Series:
     return numbers.cast(pl.Int8).fill_null(NO_LABEL)
 
 
-def write_key_counts(folder: Path, counts: pl.DataFrame) -> None:
-    """Write templates.csv of keys whose templates nobody kept."""
-    heads = ("key", "template", "count", "first_line", "example")
+def write_key_counts(folder: Path, counts: pl.DataFrame, words: Path | None) -> None:
+    """Write templates.csv: the keys, with the templates of the CSV `words` where it has them.
+
+    Print how many keys and events have no words; raise BadInput if none has any.
+    """
+    known = read_words(words) if words else {}
+    templates = pl.col("key").replace_strict(known, default=None, return_dtype=pl.String)
     nothing = pl.lit(None)
-    rows = counts.sort("key").select("key", nothing.alias("a"), "count", nothing.alias("b"), nothing.alias("c"))
-    CsvFile(folder / "templates.csv", heads).append(rows)
+    rows = counts.sort("key").select(
+        "key", templates.alias("template"), "count", nothing.alias("a"), nothing.alias("b")
+    )
+    silent = rows.filter(pl.col("template").is_null())
+    if words and len(silent) == len(rows):
+        raise BadInput(
+            f"{words} has words for none of {len(rows):,} keys, such as {shown(rows['key'][0])}; give the templates of "
+            "these keys, a CSV with the columns key and template."
+        )
+    if words and len(silent):
+        print(
+            f"  {printable(str(words))} has no words for {len(silent):,} of {len(rows):,} keys, such as "
+            f"{shown(silent['key'][0])}, with {silent['count'].sum():,} events: methods that read text will refuse them"
+        )
+    CsvFile(folder / "templates.csv", ("key", "template", "count", "first_line", "example")).append(rows)
+
+
+def read_words(path: Path) -> dict[str, str]:
+    """Return the template of each key from a CSV with these two columns; raise BadInput with the line at fault."""
+    remedy = "write it as a CSV in UTF-8 with the columns key and template."
+    heads, rows = read_cells(path, remedy)
+    if missing := [name for name in ("key", "template") if name not in heads]:
+        raise BadInput(f"{path} has no column {missing[0]}; {remedy}")
+    key, template = heads.index("key"), heads.index("template")
+    known: dict[str, str] = {}
+    for line, cells in rows:
+        if known.setdefault(cells[key], cells[template]) != cells[template]:
+            raise BadInput(f"{path} line {line}: key {shown(cells[key])} has other words than before; {remedy}")
+    return {name: text for name, text in known.items() if text}

@@ -1,5 +1,6 @@
 """An existing data folder with another random split: the same sequences, used differently."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import polars as pl
 
 from core.data import Data, open_folder
 from core.errors import BadInput
+from core.schemas import check
 from parsing.sequences.folder import ARROW_SCHEMA, sequences_file
 from parsing.sequences.split import NAMES, SplitSettings, split_sequences
+from parsing.sequences.store import NO_LABEL
 
 
 def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], dict[str, int]]:
@@ -19,7 +22,7 @@ def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], di
     """
     data, settings = _open(source)
     manifest, sequences = data.manifest, data.sequences
-    split = split_sequences(sequences["label"].fill_null(-1).to_numpy(), None, settings, seed)
+    split = split_sequences(sequences["label"].fill_null(NO_LABEL).to_numpy(), None, settings, seed)
     table = sequences.with_columns(split.names).select(ARROW_SCHEMA.names).to_arrow()
     with sequences_file(folder) as file:
         file.write_table(table.cast(ARROW_SCHEMA))
@@ -28,9 +31,10 @@ def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], di
     sizes = {name: int((split.codes == code).sum()) for code, name in enumerate(NAMES)}
     counts = manifest["counts"] | sizes | {"lines_in_test_and_training": shared_lines(sequences, split.names)}
     head = {name: manifest.get(name) for name in ("title", "simulated", "spec")}
-    head |= {"grouping": manifest["grouping"]} if "grouping" in manifest else {}
+    head |= {name: manifest[name] for name in ("grouping", "words") if name in manifest}
+    of = {"of": source.name, "of_hash": manifest["data_hash"]}
     return (
-        head | {"split": manifest["split"] | split.protocol | {"of": source.name, "of_hash": manifest["data_hash"]}},
+        head | {"split": manifest["split"] | split.protocol | of},
         manifest["sources"],
         counts,
     )
@@ -42,9 +46,11 @@ def _open(source: Path) -> tuple[Data, SplitSettings]:
         raise BadInput(f"{source} is no data folder; make it first with parse_logs.py, then split it again.")
     data = open_folder(source)
     split = data.manifest["split"]
-    if not split["rule"].startswith("normals shuffled"):
+    if data.is_chronological:
         raise BadInput(f"{source} is split by time, so a seed changes nothing in it; use it as it is.")
-    asked, share = split.get("asked_normals"), split.get("validation_share")
+    if "settings" in split:
+        return data, check(json.dumps(split["settings"]), SplitSettings, source / "manifest.json", data.remedy)
+    asked, share = split.get("asked_normals"), split.get("validation_share")  # of an earlier version
     if not (asked is None or type(asked) is int) or type(share) is not float:
         raise BadInput(f"{source}/manifest.json does not say how large its split is; {data.remedy}")
     return data, SplitSettings("random", asked, validation_share=share)

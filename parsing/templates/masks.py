@@ -17,6 +17,27 @@ class Mask:
     replacement: str = PARAMETER
 
 
+# What stands in for a parser (--mine none): the variable parts that LogLLM blanks (Guan et al. 2024, arXiv 2411.08561,
+# prepareData/helper.py), written anew. Theirs has no word boundary at true, false and the number words, and takes all
+# messages of a sequence at once; here words stay whole, and each message is blanked for itself.
+_HEX = "[0-9a-fA-F]"
+_VARIABLE = "|".join(
+    (
+        r"(?i:\b(?:true|false)\b)",
+        r"(?i:\b(?:one|two|three|four|five|six|seven|eight|nine|ten|hundred|thousand|million|billion)\b)",
+        r"(?i:\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b)|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b",
+        r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\s+[0-9]{1,2}\b",
+        r"/?\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]+)?\b",  # IPv4, with its port
+        rf"\b{_HEX}{{2}}(?::{_HEX}{{2}}){{11}}\b|\b{_HEX}{{2}}(?::{_HEX}{{2}}){{5}}\b",  # MAC of 12 and of 6 bytes
+        r"[\w.-]+@[\w.-]+",  # user@host
+        r"(?:/[\w.+-]+)+/?",  # path
+        rf"\b{_HEX}{{8}}\b|\b{_HEX}{{10}}\b",
+        r"\b[\w-]*[0-9][\w-]*",  # any word that holds a digit; of blk_-1 and blk_1 alike
+    )
+)
+MESSAGE_MASKS = (Mask("run of dots", r"\.{3,}", ".."), Mask("variable part", _VARIABLE))
+
+
 def masked(content: pl.Expr, masks: tuple[Mask, ...]) -> pl.Expr:
     """Return `content` with every variable part blanked, masks in order."""
     for mask in masks:

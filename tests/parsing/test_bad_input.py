@@ -185,10 +185,16 @@ def test_a_session_pattern_that_matches_nothing_shows_the_first_line(files, caps
     ("change", "said"),
     [
         (
-            lambda manifest: manifest["split"].pop("asked_normals") and manifest["split"].pop("validation_share"),
-            "split",
+            lambda manifest: [
+                manifest["split"].pop(name) for name in ("settings", "asked_normals", "validation_share")
+            ],
+            "how large its split is",
         ),
-        (lambda manifest: manifest["split"].update(validation_share="0.2"), "how large its split is"),
+        (lambda manifest: manifest["split"]["settings"].update(validation_share="0.2"), "validation_share is '0.2'"),
+        (
+            lambda manifest: manifest["split"].pop("settings") and manifest["split"].update(validation_share="0.2"),
+            "how large",
+        ),
         (lambda manifest: manifest.pop("split"), "manifest.json"),
         (lambda manifest: manifest.update(data_hash="0" * 16), "was changed after it was made"),
     ],

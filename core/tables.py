@@ -21,7 +21,7 @@ def read_table(
     An empty cell is null, and so are the columns `added` since the file was begun. A whole number that a spreadsheet
     wrote as 8.0 is taken for 8.
     """
-    heads, rows = _cells(path, remedy)
+    heads, rows = read_cells(path, remedy)
     wanted = [name for name in schema if name in heads or name not in added]
     if heads != wanted:
         raise BadInput(f"{path.as_posix()} line 1 {_what_differs(heads, wanted)}; {remedy}")
@@ -35,8 +35,8 @@ def read_table(
     return pl.DataFrame(columns, schema=schema)
 
 
-def _cells(path: Path, remedy: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the heads, and each row with its line."""
+def read_cells(path: Path, remedy: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the heads of a CSV, and each row with its line; raise BadInput with the line at fault and `remedy`."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
