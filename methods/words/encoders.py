@@ -64,7 +64,7 @@ class OfflineEncoder:
     name = OFFLINE
 
     def __init__(self, training_texts: Sequence[str]) -> None:
-        self.identity = {"encoder": OFFLINE}
+        self.identity = encoder_identity(None)
         self._vectors = WordVectors(sorted(set(training_texts)), OFFLINE_SIZE)
 
     def __call__(self, texts: list[str]) -> np.ndarray:
@@ -87,10 +87,10 @@ class SentenceEncoder:
         return np.concatenate([encode_texts(self.tokenizer, self.model, part).cpu().numpy() for part in parts])
 
 
-def encoder_identity(checkpoint: str) -> dict[str, str]:
+def encoder_identity(checkpoint: str | None) -> dict[str, str]:
     """Return the name of an encoder and, of a local folder, the hash of its files."""
-    about = {"encoder": short_name(checkpoint)}
-    if is_folder(checkpoint):
+    about = {"encoder": short_name(checkpoint) if checkpoint else OFFLINE}
+    if checkpoint and is_folder(checkpoint):
         files = [path for path in Path(checkpoint).iterdir() if path.suffix in CHECKPOINT_FILES]
         about["encoder_hash"] = hash_files(Path(checkpoint), files)
     return about
