@@ -96,9 +96,12 @@ def choose_key_embeddings(wanted: str | None, checkpoint: str | None, has_templa
 def describe(settings: TrainingSettings, key_embeddings: str, checkpoint: str | None) -> dict:
     """Return the settings that a run keeps in its `config.json`; of a local checkpoint also what its files hold."""
     about = asdict(settings) | {"key_embeddings": key_embeddings}
-    if checkpoint is None:
-        return about
-    about["checkpoint"] = short_name(checkpoint)  # of a folder its last part, so that no machine is named
+    return about if checkpoint is None else about | base_of(checkpoint)
+
+
+def base_of(checkpoint: str) -> dict[str, str]:
+    """Return the name of a checkpoint, of a folder its last part, so that no machine is named, and its files' hash."""
+    about = {"checkpoint": short_name(checkpoint)}
     if is_folder(checkpoint):
         files = [path for path in Path(checkpoint).iterdir() if path.suffix in CHECKPOINT_FILES]
         about["checkpoint_hash"] = hash_files(Path(checkpoint), files)

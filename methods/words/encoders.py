@@ -75,8 +75,8 @@ class OfflineEncoder:
 class SentenceEncoder:
     """A pretrained encoder by its name on the hub or its folder; safetensors only, no code from the checkpoint."""
 
-    def __init__(self, checkpoint: str) -> None:
-        self.checkpoint, self.name = checkpoint, encoder_name(checkpoint)
+    def __init__(self, checkpoint: str, pooler: bool = False) -> None:
+        self.checkpoint, self.name, self.pooler = checkpoint, encoder_name(checkpoint), pooler
         self.identity = encoder_identity(checkpoint)
         self.tokenizer, self.model = load_encoder(checkpoint)
 
@@ -84,7 +84,10 @@ class SentenceEncoder:
     def __call__(self, texts: list[str]) -> np.ndarray:
         """Return vectors (texts, d), the mean over the word pieces of each text."""
         parts = [texts[start : start + ENCODED_AT_ONCE] for start in range(0, len(texts), ENCODED_AT_ONCE)]
-        return np.concatenate([encode_texts(self.tokenizer, self.model, part).cpu().numpy() for part in parts])
+        return np.concatenate([self._encoded(part) for part in parts])
+
+    def _encoded(self, texts: list[str]) -> np.ndarray:
+        return encode_texts(self.tokenizer, self.model, texts, self.pooler).cpu().numpy()
 
 
 def encoder_identity(checkpoint: str | None) -> dict[str, str]:
@@ -111,10 +114,21 @@ def load_encoder(checkpoint: str) -> tuple[PreTrainedTokenizerBase, PreTrainedMo
     return tokenizer, model.to(DEVICE).eval()
 
 
-def encode_texts(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, texts: list[str]) -> Tensor:
-    """Return the mean (texts, d) of the last hidden states over the word pieces of each text."""
-    shown = [plain(text) for text in texts]
+def encode_texts(
+    tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, texts: list[str], pooler: bool = False
+) -> Tensor:
+    """Return the mean (texts, d) of the last hidden states over the word pieces of each text.
+
+    With `pooler` what the model's pooler gives for the text as it is, which is what LogLLM publishes; raise BadInput if
+    it has none.
+    """
+    shown = texts if pooler else [plain(text) for text in texts]
     batch = tokenizer(shown, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt").to(model.device)
-    states = model(**batch).last_hidden_state  # (texts, pieces, d)
+    found = model(**batch)
+    if pooler:
+        if getattr(found, "pooler_output", None) is None:
+            raise BadInput("The recipe paper reads an encoder's pooler, and this one has none; take a BERT, or house.")
+        return found.pooler_output
+    states = found.last_hidden_state  # (texts, pieces, d)
     kept = batch["attention_mask"][..., None].to(states.dtype)
     return (states * kept).sum(1) / kept.sum(1).clamp(min=1)
