@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from core.data import Labeled
 from core.errors import BadInput
 from core.keys import Sequences
 from methods.parts import disk
@@ -149,10 +150,10 @@ class LogAnomaly(WindowDetector):
 
     @classmethod
     def load(
-        cls, folder: Path, train_sequences: Sequences | None = None, *, encoder: Encoder | None = None
+        cls, folder: Path, train: Sequences | Labeled | None = None, *, encoder: Encoder | None = None
     ) -> "LogAnomaly":
         """Return a saved detector; raise BadInput as `disk.load`, and if it was trained with another `encoder`."""
-        about, keys, weights = disk.load(folder, cls.method, train_sequences)
+        about, keys, weights = disk.load(folder, cls.method, train)
         settings = disk.settings_of(about, Settings, Path(folder))
         with disk.fitting(folder):
             detector = cls(about["seed"], settings=settings, templates=about["templates"])

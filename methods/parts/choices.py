@@ -115,3 +115,13 @@ def wanted_settings(
     checkpoint = find_checkpoint(model, gpu=False)
     rows = choose_key_embeddings(key_embeddings, checkpoint, any(templates.values()), model)
     return describe(choose_recipe(recipe, checkpoint), rows, checkpoint)
+
+
+def refuse_other_bases(folder: Path, saved: dict[str, str], here: dict[str, str]) -> None:
+    """Raise BadInput if one of the checkpoints that a detector was trained on, see `base_of`, is another one here."""
+    for name, value in saved.items():
+        if here.get(name) != value:
+            raise BadInput(
+                f"{Path(folder).as_posix()} was trained with the {name.replace('_', ' ')} {value}, but here it is "
+                f"{here.get(name)}; give the same checkpoint, or train again."
+            )

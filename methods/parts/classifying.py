@@ -43,9 +43,13 @@ def to_log_odds(probabilities: np.ndarray) -> np.ndarray:
     return np.clip(np.log(shown / (1 - shown)), -SUREST, SUREST)
 
 
-def judged(log_odds: np.ndarray) -> pl.DataFrame:
-    """Return the frame of a detector that learns from labels and judges by its log-odds alone."""
-    return pl.DataFrame({"score": log_odds, "log_odds": log_odds})
+def judged(log_odds: np.ndarray, reads: str) -> pl.DataFrame:
+    """Return the frame of a detector that learns from labels and judges by its log-odds alone.
+
+    To one that reads text a new key is no stranger than its words.
+    """
+    frame = pl.DataFrame({"score": log_odds, "log_odds": log_odds})
+    return frame.with_columns(has_unseen_key=pl.lit(False)) if reads == "text" else frame
 
 
 class Refitted:
@@ -92,7 +96,7 @@ class Refitted:
     def score(self, sequences: Sequences) -> pl.DataFrame:
         """Return `score, log_odds`, one row a sequence, in order. Each distinct sequence is judged once."""
         different, rows = distinct(sequences)
-        return judged(self._log_odds(different)[rows])
+        return judged(self._log_odds(different)[rows], self.reads)
 
     def save(self, folder: Path) -> None:
         """Write the distinct training sequences with labels and counts, and the settings, all or nothing."""
@@ -106,7 +110,7 @@ class Refitted:
     @classmethod
     def load(cls, folder: Path, train: Labeled | None = None) -> Self:
         """Return a saved detector, fitted again on what was saved; raise BadInput as `disk.load`."""
-        about, keys, tensors = disk.load(folder, cls.method, train and train.sequences)
+        about, keys, tensors = disk.load(folder, cls.method, train)
         with disk.fitting(folder):
             make: Any = cls
             detector = make(**about["arguments"], seed=about["seed"])

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from core.data import Labeled
 from core.errors import BadInput
 from core.files import replace, told
 from core.keys import KeyNumbers, Sequences
@@ -41,10 +42,10 @@ def save(folder: Path, about: dict, keys: KeyNumbers, tensors: dict[str, Tensor]
         save_file(whole, place / "weights.safetensors")
 
 
-def load(folder: Path, method: str, train_sequences: Sequences | None) -> tuple[dict, KeyNumbers, dict[str, Tensor]]:
+def load(folder: Path, method: str, train: Sequences | Labeled | None) -> tuple[dict, KeyNumbers, dict[str, Tensor]]:
     """Return what `save` was given; raise BadInput if `folder` holds no detector of this method.
 
-    With `train_sequences`, also if its keys are not those of these sequences, that is of another data set.
+    With `train`, also if its keys are not those of this training split, that is of another data set.
     """
     path = Path(folder) / "detector.json"
     if not path.is_file():
@@ -53,7 +54,8 @@ def load(folder: Path, method: str, train_sequences: Sequences | None) -> tuple[
     if about["method"] != method:
         raise BadInput(f"{Path(folder).as_posix()} holds a detector of {about['method']}, not of {method}.")
     keys = KeyNumbers(about["keys"])
-    if train_sequences is not None and KeyNumbers.of(train_sequences).keys != keys.keys:
+    sequences = train.sequences if isinstance(train, Labeled) else train
+    if sequences is not None and KeyNumbers.of(sequences).keys != keys.keys:
         raise BadInput(f"{Path(folder).as_posix()} has the keys of another data set; run compare.ipynb again.")
     return about, keys, load_weights(Path(folder) / "weights.safetensors")
 

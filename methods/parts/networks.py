@@ -9,6 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from core.data import Labeled
 from core.keys import KeyNumbers, Sequences
 from methods.parts import disk
 from methods.parts.learning import DEVICE, Batch, learn
@@ -88,9 +89,9 @@ class NetworkDetector:
         return {"method": self.method, "seed": self.seed, "settings": asdict(self.settings)}
 
     @classmethod
-    def load(cls, folder: Path, train_sequences: Sequences | None = None) -> Self:
+    def load(cls, folder: Path, train: Sequences | Labeled | None = None) -> Self:
         """Return a saved detector; raise BadInput as `disk.load` does."""
-        about, keys, weights = disk.load(folder, cls.method, train_sequences)
+        about, keys, weights = disk.load(folder, cls.method, train)
         settings: Any = disk.settings_of(about, cls.settings_type, Path(folder))
         with disk.fitting(folder):
             detector = cls(about["seed"], settings=settings)

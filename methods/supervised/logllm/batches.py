@@ -1,7 +1,6 @@
 """Draws of labeled sequences: the minority up to its share, changed in ways that keep the label, in chunks."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,16 +87,3 @@ def change(messages: Messages, common: set[int], chance: np.random.Generator) ->
 def chunks(messages: Messages, most: int) -> list[Messages]:
     """Return the sequence in chunks of at most `most` messages; none is left out."""
     return [messages[start : start + most] for start in range(0, max(len(messages), 1), most)]
-
-
-def in_batches(sequences: Sequence[Messages], budget: int, beside: int) -> Iterator[np.ndarray]:
-    """Yield row numbers of sequences of like length, at most `budget` positions with the `beside` of the prompt."""
-    order = np.argsort([*map(len, sequences)], kind="stable")
-    batch: list[int] = []
-    for row in order:
-        if batch and (len(sequences[row]) + beside) * (len(batch) + 1) > budget:
-            yield np.array(batch)
-            batch = []
-        batch.append(int(row))
-    if batch:
-        yield np.array(batch)

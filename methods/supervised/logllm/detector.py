@@ -232,7 +232,7 @@ class LogLLM:
                 recipe=about["recipe"],
                 settings=settings,
             )
-            _refuse_other_bases(folder, about["bases"], detector._bases())
+            choices.refuse_other_bases(folder, about["bases"], detector._bases())
             known = {text for texts in train.sequences for text in texts} if train else None
             if known is not None and sorted(known) != about["known"]:
                 raise BadInput(f"{Path(folder).as_posix()} has the messages of another data set; {disk.AGAIN}")
@@ -263,12 +263,3 @@ def _through_transformers(plan: Plan) -> Plan:
 def _refuse_empty(sequences: Sequences) -> None:
     if any(not len(one) for one in sequences):
         raise BadInput("A sequence without any message cannot be judged; leave it out of the data folder.")
-
-
-def _refuse_other_bases(folder: Path, saved: dict[str, str], here: dict[str, str]) -> None:
-    for name, value in saved.items():
-        if here.get(name) != value:
-            raise BadInput(
-                f"{Path(folder).as_posix()} was trained with the {name.replace('_', ' ')} {value}, but here it is "
-                f"{here.get(name)}; give the same checkpoint, or train again."
-            )

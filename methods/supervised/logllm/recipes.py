@@ -40,8 +40,8 @@ class Settings:
 
     stages: tuple[Stage, ...] = (
         Stage("1", (DECODER,), 2e-3, 60),
-        Stage("2a", (PROJECTOR,), 3e-3, 100),
-        Stage("3", (DECODER, PROJECTOR), 2e-3, 700),
+        Stage("2a", (PROJECTOR,), 3e-3, 60),
+        Stage("3", (DECODER, PROJECTOR), 2e-3, 340),
     )
     batch_size: int = 32
     minority_share: float = 0.3  # beta: LogLLM, the top of a sweep on its test; not tuned here
@@ -49,7 +49,7 @@ class Settings:
     changed_share: float = 0.6  # of the draws, whose sequence is changed in a way that keeps its label
     published: bool = False  # the pooler's vectors, falling steps, no clipping, and no look at validation
     warmup_share: float = 0.05
-    evaluations: int = 12  # looks at validation in the last stage
+    evaluations: int = 8  # looks at validation in the last stage
     max_messages: int = 128  # of a chunk
     lora_rank: int = 8  # of a pretrained decoder, on query and value
     lora_alpha: int = 16
@@ -62,9 +62,9 @@ class Settings:
 
 _TRAINED_ENCODER = (
     Stage("1", (DECODER,), 2e-3, 60),
-    Stage("2a", (PROJECTOR,), 3e-3, 100),
-    Stage("2b", (PROJECTOR, ENCODER), 1e-3, 60),
-    Stage("3", (DECODER, PROJECTOR, ENCODER), 2e-3, 500),
+    Stage("2a", (PROJECTOR,), 3e-3, 60),
+    Stage("2b", (PROJECTOR, ENCODER), 1e-3, 40),
+    Stage("3", (DECODER, PROJECTOR, ENCODER), 2e-3, 200),
 )
 _PRETRAINED = (
     Stage("1", (DECODER,), 5e-4, 20),

@@ -21,7 +21,8 @@ from torch import Tensor
 from core.errors import BadInput
 from core.files import replace, told
 from core.progress import progress
-from methods.supervised.logllm.batches import Draws, Messages, chunks, in_batches
+from methods.parts.classifiers import in_batches
+from methods.supervised.logllm.batches import Draws, Messages, chunks
 from methods.supervised.logllm.messages import MessageVectors
 from methods.supervised.logllm.network import LogLLMNetwork
 from methods.supervised.logllm.recipes import LEAST_DRAWS, Settings, Stage
