@@ -14,7 +14,6 @@ The steps are the modules of parsing/; what the folder holds is described in dat
 import shutil
 import sys
 import time
-from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +32,7 @@ from parsing.sequences.folder import CsvFile, describe_sources, sizes, write_man
 from parsing.sequences.place import refuse_other_sources, refuse_overlap, replaced_folder
 from parsing.sequences.ready import write_key_files, write_key_stream
 from parsing.sequences.resplit import resplit
-from parsing.simulate import simulate
+from parsing.simulate import LABELED_SESSIONS, SESSIONS, simulate
 from parsing.templates.messages import check_matched
 
 
@@ -98,7 +97,7 @@ def make_folder(folder: Path, job: Job) -> dict:
 
 def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict, dict]:
     """Read, group, mine and write a raw log; return its described sources, the split protocol and the counts."""
-    log, labels = find_files(folder, spec, job.options)
+    log, labels = find_files(folder, spec, job)
     rejected = CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
     blocks = read_with_ray(spec, log) if job.options.engine == "ray" else read_here(spec, log, job.lines)
     raw = read_log(spec, log, blocks, folder / ".events", rejected)
@@ -117,10 +116,13 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
     return sources.result(), protocol, read | counts
 
 
-def find_files(folder: Path, spec: Spec, options: Namespace) -> tuple[LogFile, LogFile | None]:
+def find_files(folder: Path, spec: Spec, job: Job) -> tuple[LogFile, LogFile | None]:
     """Return the log and its labels: made here, given, or downloaded to data/raw/."""
+    options = job.options
     if spec.simulated:
-        return write_sample_log(folder, options.seed)
+        return write_sample_log(
+            folder, options.seed, LABELED_SESSIONS if options.protocol == "supervised" else SESSIONS
+        )
     if spec.download and not options.log:
         archive = fetch(spec.download, Path("data") / "raw")
         return LogFile(archive, spec.log_member), LogFile(archive, spec.label_member) if spec.label_member else None
@@ -129,9 +131,9 @@ def find_files(folder: Path, spec: Spec, options: Namespace) -> tuple[LogFile, L
     return LogFile(options.log), LogFile(options.labels) if options.labels else None
 
 
-def write_sample_log(folder: Path, seed: int) -> tuple[LogFile, LogFile]:
+def write_sample_log(folder: Path, seed: int, sessions: int) -> tuple[LogFile, LogFile]:
     """Write the simulated log and its labels into the data folder, so that an alarm can show its raw line."""
-    simulated = simulate(seed)
+    simulated = simulate(seed, sessions)
     log, labels = folder / "simulated.log", folder / "simulated_labels.csv"
     log.write_text("\n".join(simulated.lines) + "\n", encoding="utf-8", newline="")
     rows = [f"{block},{label},{simulated.kinds.get(block, '')}" for block, label in simulated.labels.items()]

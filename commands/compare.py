@@ -113,9 +113,9 @@ def test_sequences(data: str, seed: int) -> pl.DataFrame:
     return open_data(split_folder(data, seed)).split("test")
 
 
-def plot(figure: Figure, name: str, data: Data) -> None:
-    """Show a figure and keep it as results/<data>/compare/<name>.png."""
-    notebook.show_plot(figure, RESULTS / data.name / "compare" / f"{name}.png", data.label)
+def plot(figure: Figure, name: str, data: Data, folder: str = "compare") -> None:
+    """Show a figure and keep it as results/<data>/<folder>/<name>.png."""
+    notebook.show_plot(figure, RESULTS / data.name / folder / f"{name}.png", data.label)
 
 
 # ------------------------------------------------------------------------------------------------------ command line

@@ -37,6 +37,7 @@ def check(options: argparse.Namespace) -> None:
         "data": check_data,
         "model": check_model,
         "seed": check_seed,
+        "split": check_seed,
         "prevalence": check_prevalence,
     }
     for name, check_one in checks.items():

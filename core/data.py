@@ -15,6 +15,8 @@ from core.keys import UNMATCHED
 from core.schemas import Manifest, read_checked
 
 SPLITS = ("train", "validation", "test")
+LABELED_SAMPLE = "sample_supervised"  # the simulated log, split so that labels are learned from
+LABELED_SAMPLE_OPTIONS = ("sample", "--protocol", "supervised", "--out", f"data/{LABELED_SAMPLE}")
 SEQUENCES: dict[str, pl.DataType | type[pl.DataType]] = {  # what is read of sequences.parquet
     "sequence_id": pl.String,
     "keys": pl.List(pl.String),
@@ -211,4 +213,6 @@ def open_folder(folder: Path) -> Data:
 def _command(folder: Path) -> str:
     if folder.name == "sample":
         return "python parse_logs.py sample"
+    if folder.name == LABELED_SAMPLE:
+        return f"python parse_logs.py {' '.join(LABELED_SAMPLE_OPTIONS)}"
     return f"python parse_logs.py hdfs --log FILE --labels FILE --out {folder.as_posix()} (other logs: data/README.md)"

@@ -15,8 +15,8 @@ PLAIN_RULES = {rule.name: rule.reads for rule in (rules.LIKELIER_CLASS, rules.TA
 DEFAULT = " (default)"  # marks the default verdict of a method, named before the test
 Place = tuple[int, int]  # the seed of a split, and that of the weights
 HEADS = (
-    "method", "learned_from", "rule", "seeds", "f1", "f1_from", "f1_to", "f1_new", "best_f1", "average_precision",
-    "false_alarm_rate", "seconds", "parameters",
+    "method", "learned_from", "rule", "seeds", "f1", "f1_from", "f1_to", "f1_distinct", "f1_new", "best_f1",
+    "average_precision", "false_alarm_rate", "seconds", "parameters",
 )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def _row(name: str | None, rule: str, runs: pl.DataFrame) -> dict:
     low, high = interval(runs["f1"].drop_nulls().to_numpy())
     if len(runs) == 1:
         low, high = runs.row(0, named=True)["f1_low"], runs.row(0, named=True)["f1_high"]
-    means = ("f1", "f1_new", "best_f1", "average_precision", "false_alarm_rate", "seconds")
+    means = ("f1", "f1_distinct", "f1_new", "best_f1", "average_precision", "false_alarm_rate", "seconds")
     title = ledger.TITLES[rule] + DEFAULT * bool(runs["default"].all())
     about: dict = {"method": name or "none", "learned_from": _learned_from(runs), "rule": title, "seeds": len(runs)}
     about |= {"f1_from": low, "f1_to": high}

@@ -12,6 +12,8 @@ from typing import NamedTuple
 BEGIN = datetime(2024, 3, 4, 6, 0, 0)
 HOURS = 44  # in which jobs start; the blocks of the last one live on until nearly two days are full
 DATANODES, REPLICAS = 40, 3
+SESSIONS = 2_500
+LABELED_SESSIONS = 10_000  # where labels are learned from only a tenth tests, and must hold anomalies enough
 
 
 class Message(NamedTuple):
@@ -93,7 +95,7 @@ class Event(NamedTuple):
     replica: int = 0
 
 
-def simulate(seed: int = 0, sessions: int = 2_500, anomaly_share: float = 0.03) -> SimulatedLog:
+def simulate(seed: int = 0, sessions: int = SESSIONS, anomaly_share: float = 0.03) -> SimulatedLog:
     """Return the log of `sessions` blocks, about 20 lines each, over about two days; same seed, same lines."""
     rng, anomalous = random.Random(seed), round(anomaly_share * sessions)
     files = _open_files(rng, sessions, anomalous)

@@ -30,13 +30,12 @@ from runs.folder import RESULTS
 from runs.many import environment, workers
 
 SCHEMA: dict[str, type[pl.DataType]] = {
-    "experiment": pl.String,
     "change": pl.String,
     "method": pl.String,
     "split_seed": pl.Int64,
     "seed": pl.Int64,
     "status": pl.String,  # done, or failed with the reason
-    "about": pl.String,  # hash of the data and of the detector's settings
+    "about": pl.String,  # hash of the data, of the change and of the detector's settings
     "labeled_anomalies": pl.Int64,
     "test_sequences": pl.Int64,
     "test_anomalies": pl.Int64,
@@ -49,7 +48,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "f1_new": pl.Float64,
     "seconds": pl.Float64,
 }
-IDENTITY = ("experiment", "change", "method", "split_seed", "seed", "about")
+IDENTITY = ("method", "split_seed", "seed", "about")
 FAULT_WORDS = r"(?i)error|fail|fatal"
 LABEL_FREE = {"count_vector": "none: unseen count vector", "fault_words": "none: contains error, fail or fatal"}
 
@@ -60,7 +59,6 @@ Change = Callable[[Data, int], Parts]
 class Trial:
     """One detector, by its name in the notebook, on the parts that `change` makes of a data folder."""
 
-    experiment: str
     title: str  # of the change
     change: Change
     name: str
@@ -69,36 +67,55 @@ class Trial:
     seed: int
 
     def identity(self) -> dict:
-        """Return the columns that say which trial it is."""
+        """Return the columns that say which trial it is; the same change by another title is the same trial."""
         data = open_data(self.folder)
         settings = self.make(seed=self.seed, templates=data.templates).describe()
-        text = json.dumps([data.manifest["data_hash"], settings, *_described(self.change)], sort_keys=True)
+        text = json.dumps([data.manifest["data_hash"], settings, _described(self.change)], sort_keys=True)
         about = hashlib.sha256(text.encode()).hexdigest()[:16]
         place = {"split_seed": data.manifest["split"]["seed"], "seed": self.seed}
-        return place | {"experiment": self.experiment, "change": self.title, "method": self.name, "about": about}
+        return place | {"method": self.name, "about": about}
 
 
-def _described(change: Change) -> tuple:
-    """Return the function and the settings of a change, a function or a partial of one."""
-    return (change.func.__name__, change.keywords) if isinstance(change, partial) else (change.__name__, {})
+def _described(change: Change) -> list:
+    """Return the function and the settings of a change, a function or a partial of one, and the other data's hash."""
+    if not isinstance(change, partial):
+        return [change.__name__]
+    other = change.keywords.get("other")
+    return [change.func.__name__, change.keywords, other and open_data(other).manifest["data_hash"]]
 
 
-def run_trials(trials: Iterable[Trial], data: str) -> pl.DataFrame:
-    """Do the trials that trials.csv of `data` lacks, a few at a time; return the rows of all of them, in order."""
-    wanted = [(trial, trial.identity()) for trial in trials]
-    path = RESULTS / data / "supervised" / "trials.csv"
-    missing = [(trial, identity) for trial, identity in wanted if not _is_done(path, identity)]
+def run_trials(
+    changes: Mapping[str, Change], detectors: Mapping[str, steps.Make], folder: str, seeds: Iterable[int]
+) -> pl.DataFrame:
+    """Try each detector with each seed on each change; return their rows, in order, `change` by its title here.
+
+    What trials.csv of the data folder lacks is done, a few at a time.
+    """
+    wanted = [
+        (trial, trial.identity())
+        for title, change in changes.items()
+        for name, make in detectors.items()
+        for seed in seeds
+        for trial in [Trial(title, change, name, make, folder, seed)]
+    ]
+    path = RESULTS / folder / "supervised" / "trials.csv"
+    _do([pair for pair in wanted if not _is_done(path, pair[1])], path)
+    done = read(path)
+    rows = [done.row(by_predicate=_same(identity), named=True) | {"change": trial.title} for trial, identity in wanted]
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def _do(missing: list[tuple[Trial, dict]], path: Path) -> None:
+    """Do these trials, a few at a time, and keep each as it ends."""
     at_once, threads = workers()
     with (
         environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"),
         ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool,
     ):
-        futures = {pool.submit(run_trial, trial): identity for trial, identity in missing}
+        futures = {pool.submit(run_trial, trial): (trial, identity) for trial, identity in missing}
         for future in tqdm(as_completed(futures), total=len(futures), desc="trials", leave=False, disable=None):
-            _record(path, futures[future] | future.result())
-    done = read(path)
-    rows = [done.row(by_predicate=_same(identity), named=True) for _, identity in wanted]
-    return pl.DataFrame(rows, schema=SCHEMA)
+            trial, identity = futures[future]
+            _record(path, identity | {"change": trial.title} | future.result())
 
 
 def run_trial(trial: Trial) -> dict:
@@ -147,13 +164,13 @@ def measured(parts: Parts, order: np.ndarray, threshold: float) -> dict:
 # --------------------------------------------------------------------------------------------- what needs no training
 
 
-def label_free(changes: Mapping[str, Change], folder: str, seed: int, experiment: str) -> pl.DataFrame:
+def label_free(changes: Mapping[str, Change], folder: str, seed: int) -> pl.DataFrame:
     """Return rows of the two detectors that read no label: an unseen count vector, and words such as error."""
     data, rows = open_data(folder), []
     for title, change in changes.items():
         parts = change(data, seed)
         for name, flags in label_free_flags(parts).items():
-            about = {"experiment": experiment, "change": title, "method": LABEL_FREE[name], "status": "done"}
+            about = {"change": title, "method": LABEL_FREE[name], "status": "done"}
             found = measured(parts, flags.astype(float), 0.5) | {"labeled_anomalies": 0}
             rows.append(about | found | {"split_seed": data.manifest["split"]["seed"], "seed": seed})
     return pl.DataFrame(rows, schema=SCHEMA)

@@ -63,8 +63,9 @@ class Settings:
 _TRAINED_ENCODER = (
     Stage("1", (DECODER,), 2e-3, 60),
     Stage("2a", (PROJECTOR,), 3e-3, 60),
-    Stage("2b", (PROJECTOR, ENCODER), 1e-3, 40),
-    Stage("3", (DECODER, PROJECTOR, ENCODER), 2e-3, 200),
+    Stage("3, encoder frozen", (DECODER, PROJECTOR), 2e-3, 340),  # a step with the encoder takes five times as long
+    Stage("2b", (PROJECTOR, ENCODER), 5e-4, 40),
+    Stage("3", (DECODER, PROJECTOR, ENCODER), 5e-4, 60),
 )
 _PRETRAINED = (
     Stage("1", (DECODER,), 5e-4, 20),
