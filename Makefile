@@ -10,11 +10,17 @@ PREVALENCE ?=
 DRIFT  ?=
 MODELS ?= tiny-llama
 METHODS ?=
+SPLITS ?= 0
+ENCODER ?=
+OTHER  ?=
 PROMOTE ?=
 SEEDS  ?= 0
 SPEC   ?=
 LOG    ?=
 LABELS ?=
+
+# supervised.ipynb needs labels to learn from, which the sample of the others does not keep.
+LABELED := $(if $(filter sample,$(DATA)),sample_supervised,$(DATA))
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -23,13 +29,14 @@ GPU  := $(shell nvidia-smi -L 2>/dev/null)
 REQUIREMENTS := $(if $(GPU),requirements/gpu.txt,requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run sweep compare check test table notebooks lint clean
+.PHONY: help run sweep compare supervised check test table notebooks lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo "variables of run, with defaults: DATA=sample MODEL=tiny-llama SEED=0; for a raw log SPEC=hdfs LOG=file LABELS=file;"
 	@echo "PREVALENCE=0.0293 weighs the normals, DRIFT=1 shows ask once where the split is by time;"
 	@echo "of compare: DATA=sample SEEDS=0 PREVALENCE= METHODS=all, as its notebook calls them;"
+	@echo "of supervised the same, SPLITS=0 ENCODER=name or folder, OTHER=a second data folder;"
 	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 
 run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing; ends with the table of verdicts
@@ -46,6 +53,10 @@ compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by
 	@$(BIN)/python -m commands.compare --data "$(DATA)" --seeds $(SEEDS) \
 		$(if $(METHODS),--methods $(METHODS)) $(if $(PREVALENCE),--prevalence "$(PREVALENCE)")
 
+supervised: $(VENV)/run.stamp ## what learns from labels on DATA=sample_supervised with SEEDS on SPLITS; ENCODER and OTHER as in its notebook
+	@$(BIN)/python -m commands.supervised --data "$(LABELED)" --seeds $(SEEDS) --splits $(SPLITS) \
+		$(if $(METHODS),--methods $(METHODS)) $(if $(ENCODER),--encoder "$(ENCODER)") $(if $(OTHER),--other "$(OTHER)")
+
 check: $(VENV)/test.stamp ## style, types and the fast tests, about a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -60,11 +71,13 @@ test: $(VENV)/test.stamp ## style check and all tests, offline
 table: $(VENV)/run.stamp ## rebuild the result tables of README.md and results/README.md from results/results.csv; PROMOTE=data takes yours over
 	@$(BIN)/python -m commands.table $(if $(PROMOTE),--promote "$(PROMOTE)")
 
-notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the four notebooks, for a commit
-	@rm -rf results/sample
+notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the five notebooks, for a commit
+	@rm -rf results/sample results/sample_supervised
 	@$(MAKE) --no-print-directory run DATA=sample MODEL=tiny-llama SEED=0
 	@$(MAKE) --no-print-directory compare DATA=sample SEEDS=0
-	@$(BIN)/python tests/keep_outputs.py results/sample/next_key-tiny-llama-s0/*.ipynb results/sample/compare/compare.ipynb
+	@$(MAKE) --no-print-directory supervised DATA=sample SEEDS=0
+	@$(BIN)/python tests/keep_outputs.py results/sample/next_key-tiny-llama-s0/*.ipynb results/sample/compare/compare.ipynb \
+		results/sample_supervised/supervised/supervised.ipynb
 
 lint: $(VENV)/test.stamp ## put the code in the house style
 	@$(BIN)/ruff check --fix .

@@ -29,6 +29,20 @@ def sample(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def labeled(tmp_path_factory) -> Path:
+    """A data folder split so that labels are learned from: 900 simulated sessions, a tenth of them anomalous."""
+    folder, simulated = tmp_path_factory.mktemp("labeled"), simulate(seed=3, sessions=900, anomaly_share=0.1)
+    log, labels = folder / "simulated.log", folder / "labels.csv"
+    log.write_text("\n".join(simulated.lines) + "\n", encoding="utf-8")
+    rows = [f"{block},{label}" for block, label in simulated.labels.items()]
+    labels.write_text("\n".join(["BlockId,Label", *rows]) + "\n", encoding="utf-8")
+    sources = ["--log", str(log), "--labels", str(labels)]
+    out = folder / "data" / "small"
+    assert parse_logs.main(["hdfs", *sources, "--protocol", "supervised", "--out", str(out)]) == 0
+    return out
+
+
 @pytest.fixture
 def workspace(tmp_path, sample, monkeypatch) -> Path:
     """A working folder with data/sample, as the notebooks see it."""

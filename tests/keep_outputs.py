@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
+OF_A_RUN = ("train", "get_k", "test")  # the others are in notebooks/
 
 
 def cleaned(executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -30,4 +31,4 @@ if __name__ == "__main__":
     for executed in map(Path, sys.argv[1:]):
         notebook = cleaned(nbformat.read(executed, as_version=4))
         nbformat.validate(notebook)
-        nbformat.write(notebook, ROOT / ("notebooks" if executed.name == "compare.ipynb" else "") / executed.name)
+        nbformat.write(notebook, ROOT / ("" if executed.stem in OF_A_RUN else "notebooks") / executed.name)

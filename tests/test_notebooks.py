@@ -18,7 +18,8 @@ from tests.changed import other_data
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("train", "get_k", "test")  # of one run; compare.ipynb is about many
-ALL = (*NAMES, "notebooks/compare")
+ALL = (*NAMES, "notebooks/compare", "notebooks/supervised")
+SAMPLES = {"notebooks/supervised": "sample_supervised"}  # where it is not the sample of the others
 
 
 def notebook(name: str) -> nbformat.NotebookNode:
@@ -48,13 +49,17 @@ def test_every_used_name_of_the_shared_modules_exists(name):
     """A renamed helper must not wait for a person to run into it."""
     import methods.next_key
     import utils
-    from commands import compare
+    from commands import compare, supervised
     from evaluation import compare as comparison
+    from evaluation.show import label_plots
+    from runs import changes, trials
 
-    modules = {"utils": utils, "compare": compare, "comparison": comparison}
+    modules = {"utils": utils, "compare": compare, "comparison": comparison, "supervised": supervised}
+    modules |= {"label_plots": label_plots, "changes": changes, "trials": trials}
     source = "\n".join(cell.source for cell in code_cells(name))
     shared = (
-        r"\b(utils|compare|comparison|steps|compare_plots|floors|plots|reasons|rules|tables|verdicts)\.(?!py\b)(\w+)"
+        r"\b(utils|compare|comparison|supervised|label_plots|changes|trials|steps|compare_plots|floors|plots|reasons|rules"
+        r"|tables|verdicts)\.(?!py\b|ipynb\b)(\w+)"
     )
     for module, attribute in re.findall(shared, source):
         owner = modules.get(module) or getattr(utils, module)
@@ -105,7 +110,12 @@ def test_one_cell_of_parameters_the_same_three_and_no_k_typed_by_hand():
         cells = [cell for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", [])]
         assert len(cells) == 1
         same = 3 if name in NAMES else 1
-        assert parameters(name).splitlines()[:same] == parameters("train").splitlines()[:same]
+        expected = [
+            line.replace('"sample"', f'"{SAMPLES.get(name, "sample")}"') for line in parameters("train").splitlines()
+        ]
+        assert [line.partition("  #")[0] for line in parameters(name).splitlines()[:same]] == [
+            line.partition("  #")[0] for line in expected[:same]
+        ]
         source = "\n".join(cell.source for cell in code_cells(name))
         assert not re.search(r"\bK\s*=\s*\d", source)
 
@@ -120,7 +130,7 @@ def test_committed_with_the_outputs_of_a_clean_run(name):
     assert sum(output.output_type == "display_data" and "image/png" in output.data for output in outputs) >= 3
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
     assert not re.search(r"/(home|root|work|tmp|Users)/|[A-Z]:\\\\\\\\|widget|Warning", shown)
-    assert "sample (simulated)" in shown
+    assert f"{SAMPLES.get(name, 'sample')} (simulated)" in shown
     assert set(notebook(name).metadata) == {"kernelspec", "language_info"}
 
 
@@ -186,6 +196,38 @@ def test_methods_are_compared_on_the_same_data(job):
     made = {path.name for path in (job[1] / "results" / "small" / "compare").iterdir()}
     assert {"compare.ipynb", "f1_by_seed.png", "precision_recall.png", "agreement.png"} <= made
     assert {"critical_difference_plain_rule.png", "critical_difference_confirmed_by_counts.png"} <= made
+
+
+@pytest.mark.slow
+def test_methods_that_learn_from_labels_stand_beside_a_tree(labeled, tmp_path):
+    shutil.copytree(labeled, tmp_path / "data" / "small")
+    command = [
+        sys.executable,
+        "-m",
+        "commands.supervised",
+        "--data",
+        "small",
+        "--seeds",
+        "0",
+        "1",
+        "--splits",
+        "0",
+        "1",
+    ]
+    command += ["--methods", "counts/tree", "words/tfidf", "classical/pca", "--other", "small"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    folder = tmp_path / "results" / "small" / "supervised"
+    figures = {
+        f"{name}.png" for name in ("f1_by_what_is_counted", "learning_curve", "label_noise", "changed_sequences")
+    }
+    assert figures | {"supervised.ipynb", "trials.csv"} <= {path.name for path in folder.iterdir()}
+    rows = pl.read_csv(tmp_path / "results" / "runs.csv").filter(pl.col("method") == "counts")
+    assert {*rows.select("split_seed", "seed").unique().rows()} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    trials = pl.read_csv(folder / "trials.csv")
+    assert trials["status"].unique().to_list() == ["done"]
+    assert len(trials.unique(["method", "seed", "about"])) == len(trials)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Comparing detectors: what is run, what is passed over, and the arithmetic of differences and agreement."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -8,15 +9,17 @@ import polars as pl
 import pytest
 from sklearn.metrics import f1_score
 
-from commands import compare
+from commands import compare, supervised
 from core.data import open_data
 from core.errors import BadInput
 from evaluation import compare as comparison
 from evaluation import ledger, metrics, rules
-from evaluation.show import compare_plots
+from evaluation.show import compare_plots, label_plots
+from methods.classical import Classical
 from methods.deeplog import DeepLog, Settings
 from methods.next_key import NextKey
 from methods.parts.recipes import TrainingSettings
+from methods.supervised.counts import Counts
 from runs import many, steps
 from runs.folder import LEDGER, run_folder
 from tests.changed import rewrite
@@ -260,3 +263,55 @@ def test_figures_of_one_seed_and_of_several_are_drawn(tmp_path):
     compare_plots.precision_recall_curves(orders, np.array([0, 1, 0, 1]), 0.1).savefig(tmp_path / "curves.png")
     compare_plots.agreement(np.eye(2), ["a", "b"]).savefig(tmp_path / "agreement.png")
     assert len(list(tmp_path.iterdir())) == 4
+
+
+# ------------------------------------------------------------------------------------------------------------- labels
+
+
+def test_each_seed_on_each_split_or_one_seed_for_both(workspace):
+    data = open_data("sample")
+    assert compare.places(data, [0, 1]) == [(0, 0), (1, 1)]
+    assert compare.places(data, [0, 1], [4, 5]) == [(4, 0), (4, 1), (5, 0), (5, 1)]
+
+
+@pytest.fixture
+def place(tmp_path, labeled, monkeypatch):
+    """A working folder with labeled data in it."""
+    shutil.copytree(labeled, tmp_path / "data" / "small")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_methods_that_learned_from_labels_say_so_and_from_how_many(place):
+    """A row that saw anomalies must not stand in one table with rows that saw none, unmarked."""
+    detectors = {"counts/tree": partial(Counts, "tree"), "classical/pca": partial(Classical, "pca")}
+    compare.run_missing(detectors, "small", [0], 0.05, None)
+    data = open_data("small")
+    table = comparison.table(compare.ledger_rows(data, [0], detectors), None, pl.DataFrame())
+    learned = dict(table.select("method", "learned_from").rows())
+    assert learned["counts/tree"] == f"labels, {data.training_anomalies:,} anomalies"
+    assert learned["classical/pca"] == learned["none"] == "normals"
+    tree = ledger.read(LEDGER).filter((pl.col("method") == "counts") & pl.col("default"))
+    assert tree["rule"].to_list() == ["likelier_class"]
+    rows = label_plots.by_what_is_counted(compare.ledger_rows(data, [0], detectors))
+    assert rows.filter(pl.col("method") == "counts/tree")["f1"].to_list() == [
+        tree[name].item() for name in ("f1", "f1_distinct", "f1_new")
+    ]
+
+
+@pytest.mark.slow
+def test_a_method_of_normals_sees_none_of_the_labeled_anomalies(place):
+    """Else a detector of normals would have been shown what it is asked to find."""
+    data, pca = open_data("small"), Classical("pca")
+    for split in ("train", "validation"):
+        labeled = data.labeled(split)
+        normals = [keys for keys, label in zip(*labeled, strict=True) if label == 0]
+        assert len(normals) < len(labeled.labels)
+        assert steps.learned(data, split, pca) == normals
+
+
+def test_supervised_refuses_data_without_labeled_anomalies(workspace, capsys):
+    assert supervised.main(["--data", "sample"]) == 2
+    said = capsys.readouterr().err
+    assert "has no labeled anomaly to learn from" in said
+    assert "parse_logs.py sample --protocol supervised --out data/sample_supervised" in said

@@ -186,3 +186,41 @@ def test_candidates_have_a_row_a_rule_and_alpha_with_an_interval_and_one_for_the
     assert (table["rate_low"] <= table["false_alarm_rate"]).all()
     assert (table["false_alarm_rate"] <= table["rate_high"]).all()
     assert table["alpha"].null_count() == 1
+
+
+# -------------------------------------------------------------------------------------- detectors that learned labels
+
+
+def by_log_odds(values, unseen=None, counts_seen=None) -> pl.DataFrame:
+    size = len(values)
+    return pl.DataFrame(
+        {
+            "score": values,
+            "log_odds": values,
+            "has_unseen_key": unseen or [False] * size,
+            "count_vector_seen": counts_seen or [False] * size,
+        }
+    )
+
+
+def test_the_likelier_class_is_judged_at_no_odds_whatever_alpha_says():
+    decision = rules.calibrate(by_log_odds([-3.0] * 19), vocabulary_size=12, alpha=0.1)
+    settled = rules.apply(by_log_odds([-0.1, 0.0, 0.1]), decision)
+    assert flagged(settled, "likelier_class") == [False, False, True]
+    assert rules.default_rule(decision["rules"], windowed=False) == "likelier_class"
+
+
+def test_beside_it_the_same_number_is_calibrated_on_normals():
+    """19 normals at 10%: one may be flagged, so the threshold is the second largest of their log-odds."""
+    validation = by_log_odds([-5.0] * 16 + [-2.0, -1.5, 3.0])
+    settled = rules.apply(validation, rules.calibrate(validation, vocabulary_size=12, alpha=0.1))
+    assert flagged(settled, "score") == [False] * 18 + [True]
+    assert sum(flagged(settled, "likelier_class")) == 1
+
+
+def test_an_unseen_key_is_no_anomaly_where_labels_say_what_one_is():
+    """A tree that was shown anomalies has a column for keys it never saw; the rule must leave the verdict to it."""
+    decision = rules.calibrate(by_log_odds([-3.0] * 19), vocabulary_size=12, alpha=0.1)
+    settled = rules.apply(by_log_odds([-4.0], unseen=[True]), decision)
+    assert flagged(settled, "likelier_class") == [False]
+    assert flagged(settled, "score") == [True]

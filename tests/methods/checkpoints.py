@@ -1,4 +1,4 @@
-"""Local checkpoints as a hub would serve them: random weights of four families, with a real tokenizer."""
+"""Local checkpoints as a hub would serve them: random weights of four families and of a BERT, with a real tokenizer."""
 
 from pathlib import Path
 
@@ -8,6 +8,8 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import (
+    BertConfig,
+    BertModel,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     LlamaConfig,
@@ -67,5 +69,22 @@ def save_checkpoint(folder: Path, family: str, tied: bool) -> Path:
         **extra,
     )
     model_class(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+def save_encoder(folder: Path, seed: int = 0) -> Path:
+    """A two-layer BERT with the same tokenizer, in `folder`; returns `folder`."""
+    words = tokenizer()
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        pad_token_id=words.pad_token_id,
+    )
+    BertModel(config).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

@@ -75,7 +75,7 @@ class Training:
         is_last = place == len(self.settings.stages) - 1
         looks = self.settings.evaluations if is_last else 1
         every, losses = ceil(steps / max(looks, 1)), []
-        best: tuple[tuple[float, float], dict[str, Tensor]] | None = None
+        best: tuple[float, dict[str, Tensor]] | None = None
         for step in progress(range(steps), steps, f"stage {stage.name}", "steps"):
             for group in optimizer.param_groups:
                 group["lr"] = stage.learning_rate * rate(step, steps, self.settings)
@@ -83,7 +83,7 @@ class Training:
             if self.settings.published or not ((step + 1) % every == 0 or step + 1 == steps):
                 continue
             found = self._look(stage, losses, started)
-            if is_last and found is not None and (best is None or found > best[0]):
+            if is_last and found is not None and (best is None or found < best[0]):
                 best = found, self.network.learned_state()
         if self.settings.published:
             self._look(stage, losses, started)
@@ -102,8 +102,8 @@ class Training:
         optimizer.step()
         return loss.item()
 
-    def _look(self, stage: Stage, losses: list[float], started: float) -> tuple[float, float] | None:
-        """Add a row to the curve; return what is better the larger it is, None without an anomaly to validate on."""
+    def _look(self, stage: Stage, losses: list[float], started: float) -> float | None:
+        """Add a row to the curve; return the validation loss, None without both classes to validate on."""
         in_training = [module for module in self.network.modules() if module.training]
         self.network.eval()
         if self.messages.model is not None:
@@ -118,8 +118,7 @@ class Training:
         print(f"stage {stage.name}   " + "   ".join(f"{name} {value:.4f}" for name, value in shown.items()), flush=True)
         if not np.isfinite(found["validation_loss"]):
             raise BadInput("The validation loss is no number: the training diverged; train again with another SEED.")
-        precision = found["average_precision"]
-        return None if precision is None else (precision, -found["validation_loss"])
+        return None if found["average_precision"] is None else found["validation_loss"]
 
 
 def stage_steps(stage: Stage, balanced: int, batch_size: int) -> int:
