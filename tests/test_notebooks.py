@@ -30,6 +30,11 @@ def code_cells(name: str) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook(name).cells if cell.cell_type == "code"]
 
 
+def setting(line: str) -> str:
+    """A line of the configuration without its comment."""
+    return line.partition("  #")[0]
+
+
 def parameters(name: str) -> str:
     return next(cell.source for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", []))
 
@@ -110,12 +115,8 @@ def test_one_cell_of_parameters_the_same_three_and_no_k_typed_by_hand():
         cells = [cell for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", [])]
         assert len(cells) == 1
         same = 3 if name in NAMES else 1
-        expected = [
-            line.replace('"sample"', f'"{SAMPLES.get(name, "sample")}"') for line in parameters("train").splitlines()
-        ]
-        assert [line.partition("  #")[0] for line in parameters(name).splitlines()[:same]] == [
-            line.partition("  #")[0] for line in expected[:same]
-        ]
+        told = parameters("train").replace('"sample"  #', f'"{SAMPLES.get(name, "sample")}"  #')
+        assert [*map(setting, parameters(name).splitlines()[:same])] == [*map(setting, told.splitlines()[:same])]
         source = "\n".join(cell.source for cell in code_cells(name))
         assert not re.search(r"\bK\s*=\s*\d", source)
 
@@ -201,28 +202,17 @@ def test_methods_are_compared_on_the_same_data(job):
 @pytest.mark.slow
 def test_methods_that_learn_from_labels_stand_beside_a_tree(labeled, tmp_path):
     shutil.copytree(labeled, tmp_path / "data" / "small")
-    command = [
-        sys.executable,
-        "-m",
-        "commands.supervised",
-        "--data",
-        "small",
-        "--seeds",
-        "0",
-        "1",
-        "--splits",
-        "0",
-        "1",
-    ]
-    command += ["--methods", "counts/tree", "words/tfidf", "classical/pca", "--other", "small"]
+    asked = (
+        "--data small --seeds 0 1 --splits 0 1 --methods counts/tree words/tfidf classical/nearest_counts --other small"
+    )
+    command = [sys.executable, "-m", "commands.supervised", *asked.split()]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     folder = tmp_path / "results" / "small" / "supervised"
-    figures = {
-        f"{name}.png" for name in ("f1_by_what_is_counted", "learning_curve", "label_noise", "changed_sequences")
-    }
-    assert figures | {"supervised.ipynb", "trials.csv"} <= {path.name for path in folder.iterdir()}
+    figures = ("f1_by_what_is_counted", "learning_curve", "label_noise", "changed_sequences")
+    made = {path.name for path in folder.iterdir()}
+    assert {*(f"{name}.png" for name in figures), "supervised.ipynb", "trials.csv"} <= made
     rows = pl.read_csv(tmp_path / "results" / "runs.csv").filter(pl.col("method") == "counts")
     assert {*rows.select("split_seed", "seed").unique().rows()} == {(0, 0), (0, 1), (1, 0), (1, 1)}
     trials = pl.read_csv(folder / "trials.csv")
