@@ -50,7 +50,7 @@ def tiny_ids(prompt: Prompt, words: PromptWords) -> PromptIds:
     """Return the prompt in the words of a tiny decoder."""
     answers = [[*words.ids(prompt.answer + part), END] for part in (prompt.normal, prompt.anomalous)]
     return _checked(
-        prompt, [BEGIN, *words.ids(prompt.lead)], words.ids(prompt.question), len(words.ids(prompt.answer)), *answers
+        prompt, [BEGIN, *words.ids(prompt.lead)], words.ids(prompt.question), words.ids(prompt.answer), answers
     )
 
 
@@ -67,14 +67,22 @@ def pretrained_ids(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> Prompt
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     lead = with_special[:-1] if end and with_special[-1:] == end else with_special
     answers = [[*ids(prompt.answer + part), *end] for part in (prompt.normal, prompt.anomalous)]
-    return _checked(prompt, lead, ids(prompt.question), len(ids(prompt.answer)), *answers)
+    blanks = [token for token in ids(prompt.answer + " ") if not _shown(tokenizer, token)]
+    return _checked(prompt, lead, ids(prompt.question), ids(prompt.answer) + blanks[-1:], answers)
 
 
-def _checked(prompt: Prompt, lead: list[int], question: list[int], stem: int, *answers: list[int]) -> PromptIds:
-    """Return the ids; raise BadInput if the two answers are still the same after `stem` tokens and one more."""
+def _shown(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    """Return what is left of a token without the marks of a blank, of byte-level BPE and of SentencePiece."""
+    return str(tokenizer.convert_ids_to_tokens(token)).strip("Ġ▁ ")
+
+
+def _checked(
+    prompt: Prompt, lead: list[int], question: list[int], stem: list[int], answers: list[list[int]]
+) -> PromptIds:
+    """Return the ids; raise BadInput if the answers share more than `stem`, what stands before their class words."""
     normal, anomalous = answers
     shared = next((place for place, (a, b) in enumerate(zip(normal, anomalous, strict=False)) if a != b), len(normal))
-    if shared > stem or shared >= min(len(normal), len(anomalous)):
+    if shared > len(stem) or shared >= min(len(normal), len(anomalous)):
         raise BadInput(
             f"The class words {prompt.normal.strip()!r} and {prompt.anomalous.strip()!r} share their first token with "
             "this decoder, so one token cannot tell them apart; choose other words in Settings.prompt."
