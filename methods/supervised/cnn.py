@@ -30,7 +30,7 @@ class Settings:
     dropout: float = 0.5
     learning_rate: float = 1e-3
     batch_size: int = 64
-    max_epochs: int = 20
+    max_epochs: int = 15
     patience: int = 8
 
 

@@ -25,7 +25,7 @@ class Settings:
     width: int = 64  # of each direction; the paper 128
     learning_rate: float = 2e-3
     batch_size: int = 64
-    max_epochs: int = 20
+    max_epochs: int = 15
     patience: int = 6
 
 
