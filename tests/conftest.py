@@ -31,8 +31,8 @@ def sample(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def labeled(tmp_path_factory) -> Path:
-    """A data folder split so that labels are learned from: 900 simulated sessions, a tenth of them anomalous."""
-    folder, simulated = tmp_path_factory.mktemp("labeled"), simulate(seed=3, sessions=900, anomaly_share=0.1)
+    """A data folder split so that labels are learned from: 2,000 simulated sessions, 15% of them anomalous."""
+    folder, simulated = tmp_path_factory.mktemp("labeled"), simulate(seed=3, sessions=2_000, anomaly_share=0.15)
     log, labels = folder / "simulated.log", folder / "labels.csv"
     log.write_text("\n".join(simulated.lines) + "\n", encoding="utf-8")
     rows = [f"{block},{label}" for block, label in simulated.labels.items()]

@@ -31,8 +31,11 @@ def check_both_classes(train: Labeled) -> None:
 
 
 def weigh_labeled(part: Labeled) -> tuple[list[tuple[str, ...]], np.ndarray, np.ndarray]:
-    """Return the distinct pairs of sequence and label, apart, and how often each occurs, float64."""
-    counts = Counter(zip(map(tuple, part.sequences), part.labels.tolist(), strict=True))
+    """Return the distinct pairs of sequence and label, apart, and how often each occurs, float64.
+
+    They are sorted, so that nothing that draws from them by chance depends on the order of a file.
+    """
+    counts = dict(sorted(Counter(zip(map(tuple, part.sequences), part.labels.tolist(), strict=True)).items()))
     sequences, labels = ([pair[place] for pair in counts] for place in (0, 1))
     return sequences, np.array(labels, dtype=np.int64), np.array(list(counts.values()), dtype=np.float64)
 

@@ -1,5 +1,6 @@
 """LogLLM as a detector of the house (contract in methods/__init__.py)."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -121,7 +122,8 @@ class LogLLM:
         draws = Draws(self.messages.number(sequences), labels, counts, self.settings)
         judged = Validation(self.messages.number(seen), seen_labels, weights)
         training = Training(self.network, self.messages, draws, judged, self.settings, self.seed, [])
-        belongs_to = f"{self.method}/{self.name} on {len(sequences):,} sequences of {len(texts):,} messages"
+        learned = hashlib.sha256(repr((sequences, labels.tolist(), counts.tolist(), self.describe())).encode())
+        belongs_to = f"{self.method}/{self.name}, seed {self.seed}, data and settings {learned.hexdigest()[:12]}"
         return training.run(Path(checkpoints) / "stage.safetensors", belongs_to)
 
     def _make(self, texts: list[str]) -> None:
