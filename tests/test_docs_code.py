@@ -47,9 +47,11 @@ def test_results_md_says_between_which_rates_a_calibration_lies():
 
 def test_models_md_prepares_a_model():
     names: dict = {}
-    (source,) = blocks("models.md")
+    source, of_words = blocks("models.md")
     exec(source, names)
     assert names["parameters"]["trained"] > 100_000
+    exec(of_words, names)
+    assert names["settings"]["encoder"] == "word-hash"
 
 
 @pytest.mark.slow
