@@ -183,7 +183,8 @@ class LogLLM:
         shown = [tuple(numbers[text] for text in one[:most]) for one in different]
         found = judge(self.network, vectors, shown, self.settings.max_messages)
         near = nearest(vectors, self._vectors(self.known)).cpu().numpy()
-        known = np.array([text in set(self.known) for text in texts])
+        trained = set(self.known)
+        known = np.array([text in trained for text in texts])
         frame = pl.DataFrame(
             {
                 "score": found,
