@@ -23,10 +23,10 @@ class Settings:
 
     layers: int = 2
     width: int = 64  # of each direction; the paper 128
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     batch_size: int = 64
-    max_epochs: int = 15
-    patience: int = 6
+    max_epochs: int = 30
+    patience: int = 8
 
 
 class Network(nn.Module):

@@ -30,7 +30,7 @@ class Settings:
     dropout: float = 0.1
     learning_rate: float = 3e-4  # by validation loss on HDFS; at 1e-3 it stays at twenty times that of 3e-4
     batch_size: int = 64
-    max_epochs: int = 15
+    max_epochs: int = 30
     patience: int = 8
 
 
