@@ -63,7 +63,7 @@ def test_every_used_name_of_the_shared_modules_exists(name):
     modules |= {"label_plots": label_plots, "changes": changes, "trials": trials}
     source = "\n".join(cell.source for cell in code_cells(name))
     shared = (
-        r"\b(utils|compare|comparison|supervised|label_plots|changes|trials|steps|compare_plots|floors|plots|reasons|rules"
+        r"(?<!\.)\b(utils|compare|comparison|supervised|label_plots|changes|trials|steps|compare_plots|floors|plots|reasons|rules"
         r"|tables|verdicts)\.(?!py\b|ipynb\b)(\w+)"
     )
     for module, attribute in re.findall(shared, source):
