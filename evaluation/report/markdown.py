@@ -139,8 +139,8 @@ their sources, and [LOG.md](LOG.md) says what was tried and what did not work.
 [docs/results.md](../docs/results.md) explains rules and columns. In short: *n* seeds, *range* of F1 over seeds (95%
 interval with one), *P* precision, *R* recall, *FA* false-alarm rate, *AP* average precision, *F1 new* on the test
 sequences that training did not have, *best F1* at the threshold that test labels would choose, *s* seconds of training
-and scoring, *#* the command below the table that makes the row again. **Bold** is the default verdict of a method,
-named before the test."""
+and scoring, *#* the command below the table that makes the row again; where a method's name has an encoder other than
+`word-hash`, with ENCODER and its name or folder. **Bold** is the default verdict of a method, named before the test."""
 
 
 def _head(names: Sequence[str]) -> str:
@@ -184,7 +184,14 @@ def _name(row: dict) -> str:
 
 
 def _command(row: dict) -> str:
-    """Return what makes a row again; the trivial detectors come with any model."""
+    """Return what makes a row again; the trivial detectors come with any model.
+
+    On data whose training keeps labels there are as many runs as seeds on each split.
+    """
+    if row["learned_from"] == "labels" or row["protocol"] == "supervised":
+        asked = {"SEEDS": row["seed"] if row["model"] else [0], "SPLITS": row["split_seed"]}
+        shown = (f'{name}="{" ".join(map(str, values))}"' for name, values in asked.items())
+        return f"make supervised DATA={shlex.quote(row['data'])} {' '.join(shown)}"
     if row["method"] in ("next_key", "trivial"):
         words = [f"make sweep DATA={shlex.quote(row['data'])}", f"MODELS={row['model'] or 'tiny-llama'}"]
     else:
