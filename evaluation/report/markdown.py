@@ -140,7 +140,8 @@ their sources, and [LOG.md](LOG.md) says what was tried and what did not work.
 interval with one), *P* precision, *R* recall, *FA* false-alarm rate, *AP* average precision, *F1 new* on the test
 sequences that training did not have, *best F1* at the threshold that test labels would choose, *s* seconds of training
 and scoring, *#* the command below the table that makes the row again; where a method's name has an encoder other than
-`word-hash`, with ENCODER and its name or folder. **Bold** is the default verdict of a method, named before the test."""
+`word-hash`, with ENCODER and its name or folder. The weights of `SmolLM2` are the published ones up to 4-bit rounding.
+**Bold** is the default verdict of a method, named before the test."""
 
 
 def _head(names: Sequence[str]) -> str:
