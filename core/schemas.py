@@ -203,7 +203,7 @@ class Metrics(Verdicts):
     default_rule: str
     at_prevalence: AtPrevalence | None
     distinct: Part
-    new: Part = Part(sequences=0, rules={})
+    new: Part
     data: Tested
     prevalence: Share
     seconds: Cost

@@ -68,7 +68,7 @@ def _metrics_faults(found: dict) -> Iterator[str]:
     yield from _default_faults(found)
     nothing: dict = {"rules": {}}
     has_normals = found["data"]["test_sequences"] > found["data"]["test_anomalies"]
-    for part in (found, found["distinct"], found.get("new", nothing), found["at_prevalence"] or nothing):
+    for part in (found, found["distinct"], found["new"], found["at_prevalence"] or nothing):
         for name, measured in part["rules"].items():
             if name not in ledger.TITLES:
                 yield f"it has a rule {shown(name)}, which nobody knows"

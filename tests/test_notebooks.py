@@ -205,7 +205,8 @@ def test_methods_that_learn_from_labels_stand_beside_a_tree(labeled, tmp_path):
     asked = (
         "--data small --seeds 0 1 --splits 0 1 --methods counts/tree words/tfidf classical/nearest_counts --other small"
     )
-    command = [sys.executable, "-m", "commands.supervised", *asked.split(), "classical/nearest_counts"]
+    command = [sys.executable, "-m", "commands.supervised", *asked.split()]
+    command += ["--methods", "counts/tree", "words/tfidf", "classical/nearest_counts"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

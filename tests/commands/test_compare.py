@@ -31,6 +31,7 @@ class Fails:
     """A detector that cannot be fitted."""
 
     method, name = "fails", "always"
+    reads, learns = "keys", "normals"
 
     def __init__(self, seed=0, *, templates=None):
         self.seed = seed
