@@ -124,6 +124,7 @@ def some_metrics() -> dict:
         "rules": verdicts,
         "at_prevalence": None,
         "distinct": {"sequences": 4, "rules": verdicts},
+        "new": {"sequences": 2, "rules": verdicts},
         "data": about,
         "prevalence": 0.5,
         "seconds": {"training": 1.0, "scoring": 1.0},
