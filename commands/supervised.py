@@ -30,8 +30,9 @@ def run(options: argparse.Namespace) -> int:
     folder = Path("data") / LABELED_SAMPLE
     if options.data == LABELED_SAMPLE and not (folder / "manifest.json").is_file():
         parse([*LABELED_SAMPLE_OPTIONS], folder)
-    for name in filter(None, (options.data, options.other)):  # said at once, not by a kernel that had to start first
-        check_labels(open_data(name))
+    check_labels(open_data(options.data))  # said at once, not by a kernel that had to start first
+    if options.other:
+        open_data(options.other)
     wanted = ("data", "methods", "seeds", "splits", "encoder", "other")
     parameters = {name.upper(): getattr(options, name) for name in wanted}
     output = RESULTS / options.data / "supervised" / "supervised.ipynb"

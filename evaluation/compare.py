@@ -28,6 +28,12 @@ def plain_rule(columns: Collection[str]) -> str:
     return next(rule for rule, read in PLAIN_RULES.items() if read in columns)
 
 
+def plain_rules(runs: pl.DataFrame) -> dict[str, str]:
+    """Return the plain rule of each detector in rows of `select`, by its `name`."""
+    found = runs.group_by("name").agg(pl.col("rule").unique()).rows()
+    return {name: next(rule for rule in PLAIN_RULES if rule in rules) for name, rules in found}
+
+
 def select(runs: pl.DataFrame, data: str, places: Sequence[Place], names: Sequence[str]) -> pl.DataFrame:
     """Return the ledger's rows of these detectors at `places`, and of the trivial ones on their splits; adds `name`."""
     named = runs.filter(pl.col("rule").is_not_null()).with_columns(name=pl.format("{}/{}", "method", "model"))
@@ -116,8 +122,7 @@ def by_seed(selected: pl.DataFrame, prevalence: float | None, confirmed: bool) -
     out.
     """
     of = selected.filter(pl.col("prevalence").eq_missing(prevalence) & pl.col("name").is_not_null())
-    plain = of.group_by("name").agg(pl.col("rule").unique()).rows()
-    wanted = {name: next(filter(found.__contains__, PLAIN_RULES)) + "_and_counts" * confirmed for name, found in plain}
+    wanted = {name: rule + "_and_counts" * confirmed for name, rule in plain_rules(of).items()}
     mine = of.filter(pl.col("rule") == pl.col("name").replace_strict(wanted, return_dtype=pl.String))
     place = ("split_seed", "seed")
     wide = mine.pivot("name", index=place, values="f1", aggregate_function="first").sort(place)

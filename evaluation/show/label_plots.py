@@ -5,7 +5,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.compare import PLAIN_RULES
+from evaluation.compare import plain_rules
 from evaluation.show.plots import PALE
 
 
@@ -64,9 +64,7 @@ def by_what_is_counted(runs: pl.DataFrame) -> pl.DataFrame:
     """Return `method, change, f1` of each run of `compare.select`, by its plain rule: all, distinct, new sequences."""
     titles = {"f1": "all sequences", "f1_distinct": "each distinct one once", "f1_new": "not in training"}
     named = runs.drop_nulls("name")
-    rules = named.group_by("name").agg(pl.col("rule").unique())
-    plain = {name: next(filter(found.__contains__, PLAIN_RULES)) for name, found in rules.rows()}
-    mine = named.filter(pl.col("rule") == pl.col("name").replace_strict(plain, return_dtype=pl.String))
+    mine = named.filter(pl.col("rule") == pl.col("name").replace_strict(plain_rules(named), return_dtype=pl.String))
     shown = mine.select(pl.col("name").alias("method"), *(pl.col(name).alias(title) for name, title in titles.items()))
     return shown.unpivot([*titles.values()], index="method", variable_name="change", value_name="f1")
 

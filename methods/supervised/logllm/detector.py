@@ -108,8 +108,8 @@ class LogLLM:
         """Do the stages; one row a look at validation: `epoch, stage, training_loss, validation_loss, seconds`, ...
 
         Also `average_precision` of the validation labels. Of the last stage the weights of lowest validation loss are
-        kept; without an anomaly in validation, the last ones. By average precision weights were kept that rank well and
-        are all on one side of 0: F1 was 0.11 where the loss chose 0.9 and more.
+        kept; without an anomaly in validation, the last ones. Average precision is blind to where 0 lies, and the
+        verdict is not (results/LOG.md has a measured pair).
         """
         check_both_classes(train)
         sequences, labels, counts = weigh_labeled(train)
