@@ -16,7 +16,7 @@ from core.keys import Sequences, distinct
 from core.progress import progress
 from methods.parts import disk
 from methods.parts.choices import refuse_other_bases
-from methods.parts.classifying import check_both_classes, judged, weigh_labeled
+from methods.parts.labels import check_both_classes, judged, weigh_labeled
 from methods.parts.learning import DEVICE, draw
 from methods.parts.networks import NetworkDetector
 from methods.parts.semantics import encode

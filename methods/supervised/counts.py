@@ -18,7 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from core.errors import BadInput
 from core.keys import Sequences
-from methods.parts.classifying import Refitted, to_log_odds
+from methods.parts.labels import Refitted, to_log_odds
 
 COMPARED_AT_ONCE = 1_024
 TREES = 100

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from core.errors import BadInput
 from core.keys import Sequences
-from methods.parts.classifying import SUREST, Refitted
+from methods.parts.labels import SUREST, Refitted
 from methods.parts.semantics import encode, split_words
 from methods.words.encoders import encoder_identity, encoder_name, text_encoder
 

@@ -8,20 +8,22 @@ arXiv 1908.10084); the pooler of a BERT is a layer that they never trained.
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.asked import short_name
 from core.errors import BadInput
 from core.files import hash_files
-from methods.next_key.models.hub import loading_fault
 from methods.parts.choices import CHECKPOINT_FILES, is_folder
 from methods.parts.learning import DEVICE
+from methods.parts.loading import FAULTS, LOADING, loading_fault
 from methods.parts.semantics import INNER_CAPITAL, WordVectors
+
+if TYPE_CHECKING:  # its import takes seconds, which the offline encoder need not pay
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 OFFLINE = "word-hash"  # the name of the encoder that needs no download
 OFFLINE_SIZE = 384  # as wide as the smallest sentence encoders in use
@@ -99,13 +101,14 @@ def encoder_identity(checkpoint: str | None) -> dict[str, str]:
     return about
 
 
-def load_encoder(checkpoint: str) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+def load_encoder(checkpoint: str) -> "tuple[PreTrainedTokenizerBase, PreTrainedModel]":
     """Return tokenizer and model, the latter in evaluation mode; raise BadInput if they cannot be loaded."""
-    options = {"trust_remote_code": False}
+    from transformers import AutoModel, AutoTokenizer
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **options)
-        model = AutoModel.from_pretrained(checkpoint, use_safetensors=True, **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **LOADING)
+        model = AutoModel.from_pretrained(checkpoint, use_safetensors=True, **LOADING)
+    except FAULTS as error:
         raise loading_fault(error, checkpoint) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -115,7 +118,7 @@ def load_encoder(checkpoint: str) -> tuple[PreTrainedTokenizerBase, PreTrainedMo
 
 
 def encode_texts(
-    tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, texts: list[str], pooler: bool = False
+    tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel", texts: list[str], pooler: bool = False
 ) -> Tensor:
     """Return the mean (texts, d) of the last hidden states over the word pieces of each text.
 

@@ -14,6 +14,7 @@ from evaluation.verdicts import score_gap
 from methods.next_key import NextKey, training
 from methods.next_key.models import hub, machine
 from methods.next_key.models.machine import GIB, TRANSFORMERS, UNSLOTH, Plan
+from methods.parts.loading import loading_fault
 from tests.methods.checkpoints import TEMPLATES, save_checkpoint
 from tests.methods.test_next_key import grammar
 from tests.methods.test_pretrained import LORA
@@ -180,4 +181,4 @@ def test_a_gate_is_recognized_behind_the_error_that_wraps_it():
     gate = GatedRepoError("403 Client Error", response=httpx.Response(403, request=httpx.Request("GET", "https://x")))
     wrapped = OSError("cannot fetch")
     wrapped.__cause__ = gate
-    assert "is gated" in str(hub.loading_fault(wrapped, "a/b"))
+    assert "is gated" in str(loading_fault(wrapped, "a/b"))

@@ -3,12 +3,10 @@
 No family is named here: what differs between them (tied layers, module names, context) is read off the model.
 """
 
-import errno
 from pathlib import Path
 from typing import cast
 
 import torch
-from huggingface_hub.errors import GatedRepoError
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -22,18 +20,16 @@ from transformers import (
 
 from core.errors import BadInput
 from methods.next_key.models.machine import UNSLOTH, Plan, choose_plan, current_device, move
-
-_LOADING = {"trust_remote_code": False}
-_FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError)  # what loading a checkpoint raises
+from methods.parts.loading import FAULTS, LOADING, loading_fault
 
 
 def plan_for(checkpoint: str) -> Plan:
     """Return how this checkpoint runs on this machine, from its config alone: nothing large is downloaded yet."""
     try:
-        config = AutoConfig.from_pretrained(checkpoint, **_LOADING)
+        config = AutoConfig.from_pretrained(checkpoint, **LOADING)
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(_without_quantization(config), **_LOADING)
-    except _FAULTS as error:
+            model = AutoModelForCausalLM.from_config(_without_quantization(config), **LOADING)
+    except FAULTS as error:
         raise loading_fault(error, checkpoint) from error
     model.tie_weights()
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -57,9 +53,9 @@ def load_checkpoint(checkpoint: str, plan: Plan, context: int, revision: str | N
             return through_unsloth(checkpoint, plan, context)
         quantized = {"quantization_config": _four_bits(plan)} if plan.four_bit else {}
         model = AutoModelForCausalLM.from_pretrained(
-            checkpoint, dtype=plan.torch_dtype, use_safetensors=True, revision=revision, **quantized, **_LOADING
+            checkpoint, dtype=plan.torch_dtype, use_safetensors=True, revision=revision, **quantized, **LOADING
         )
-    except _FAULTS as error:
+    except FAULTS as error:
         raise loading_fault(error, checkpoint) from error
     return model if plan.four_bit else move(model, plan.device)
 
@@ -86,7 +82,7 @@ def through_unsloth(checkpoint: str, plan: Plan, context: int, **options) -> Pre
         use_exact_model_name=True,  # else a 16-bit name may become another repository's 4-bit build
         use_gradient_checkpointing=False,
         **options,
-        **_LOADING,
+        **LOADING,
     )
     return model
 
@@ -94,8 +90,8 @@ def through_unsloth(checkpoint: str, plan: Plan, context: int, **options) -> Pre
 def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
     """Return the checkpoint's own tokenizer, which splits templates into words it knows."""
     try:
-        return AutoTokenizer.from_pretrained(checkpoint, **_LOADING)
-    except _FAULTS as error:
+        return AutoTokenizer.from_pretrained(checkpoint, **LOADING)
+    except FAULTS as error:
         raise BadInput(
             f"{checkpoint} has no tokenizer that can be read, and without one the words of the templates mean nothing "
             "to it; save its tokenizer into that folder, or set KEY_EMBEDDINGS = 'random'."
@@ -104,38 +100,11 @@ def load_tokenizer(checkpoint: str) -> PreTrainedTokenizerBase:
 
 def load_whole(folder: Path) -> PreTrainedModel:
     """Return a model saved whole (a tiny or a merged one), from safetensors in this folder and from nowhere else."""
-    options = _LOADING | {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
+    options = LOADING | {"local_files_only": True, "use_safetensors": True, "output_loading_info": True}
     model, about = AutoModelForCausalLM.from_pretrained(folder, **options)
     if about["missing_keys"]:  # they would be noise
         raise ValueError(f"the weights lack {sorted(about['missing_keys'])[0]}")
     return move(model, current_device())
-
-
-def loading_fault(error: Exception, checkpoint: str) -> BadInput:
-    """Return the sentence for what went wrong while `checkpoint` was fetched or read."""
-    text, causes = str(error), []
-    cause: BaseException | None = error
-    while cause is not None:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    if any(isinstance(one, GatedRepoError) for one in causes) or "gated repo" in text:
-        return BadInput(
-            f"{checkpoint} is gated: accept its license at https://huggingface.co/{checkpoint} and run `hf auth login` "
-            "once, or choose a copy without a gate, as the presets are."
-        )
-    if any(isinstance(one, OSError) and one.errno == errno.ENOSPC for one in causes):
-        return BadInput(
-            f"No space is left for the weights of {checkpoint}; free some, or let HF_HOME name a folder on a larger "
-            "disk."
-        )
-    if "does not appear to have a file named" in text and "safetensors" in text:
-        return BadInput(f"{checkpoint} has no weights in safetensors, and no other format is read; choose another.")
-    if "is not a valid model identifier" in text or "couldn't connect" in text or "offline mode" in text:
-        return BadInput(
-            f"{checkpoint} is neither on the hub nor in the cache of this machine, or the hub cannot be reached; check "
-            "the name and the network, or give MODEL a local folder."
-        )
-    return BadInput(f"{checkpoint} cannot be loaded ({text.splitlines()[0] if text else type(error).__name__}).")
 
 
 def count_parameters(model: PreTrainedModel) -> dict[str, int]:

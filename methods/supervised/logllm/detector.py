@@ -21,7 +21,7 @@ from methods.next_key.models import hub
 from methods.next_key.models.machine import TRANSFORMERS, Plan, small_plan
 from methods.next_key.models.tiny import build_tiny
 from methods.parts import choices, disk
-from methods.parts.classifying import check_both_classes, weigh_labeled
+from methods.parts.labels import check_both_classes, weigh_labeled
 from methods.supervised.logllm.batches import Draws
 from methods.supervised.logllm.messages import MessageVectors, frozen_vectors, nearest
 from methods.supervised.logllm.network import LogLLMNetwork, with_lora
