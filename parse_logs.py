@@ -7,6 +7,7 @@
     python parse_logs.py check my.log --format auto                     the first lines, what fails and why
     python parse_logs.py mine --keys normal.txt.gz abnormal.txt.gz      key sequences made elsewhere
     python parse_logs.py mine-split1 --resplit data/mine --seed 1       the same sequences, split again
+    python parse_logs.py montage --log FOLDER [--protocol published]    jobs of a workflow: a table, and each worker's
 
 The steps are the modules of parsing/; what the folder holds is described in data/README.md.
 """
@@ -14,6 +15,7 @@ The steps are the modules of parsing/; what the folder holds is described in dat
 import shutil
 import sys
 import time
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +27,7 @@ from parsing.lines.blocks import read_here, read_log
 from parsing.lines.download import fetch
 from parsing.lines.files import LogFile
 from parsing.lines.on_ray import read_with_ray
-from parsing.options import Job, job_of, read_options
+from parsing.options import Job, job_of, read_options, workflow_options
 from parsing.own_log import check
 from parsing.sequences.assemble import assemble
 from parsing.sequences.folder import CsvFile, describe_sources, sizes, write_manifest
@@ -34,6 +36,9 @@ from parsing.sequences.ready import write_key_files, write_key_stream
 from parsing.sequences.resplit import resplit
 from parsing.simulate import LABELED_SESSIONS, SESSIONS, simulate
 from parsing.templates.messages import check_matched
+from parsing.workflows.fetching import fetch_workflow
+from parsing.workflows.folder import write_workflow
+from parsing.workflows.specs import WORKFLOWS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,8 +57,26 @@ def check_log(arguments: list[str]) -> int:
 
 def parse_log(arguments: list[str]) -> int:
     """Parse; return the exit code."""
-    parse(job_of(read_options(__doc__, arguments)))
+    options = read_options(__doc__, arguments)
+    if options.name in WORKFLOWS and not options.resplit:
+        parse_workflow(workflow_options(options))
+    else:
+        parse(job_of(options))
     return 0
+
+
+def parse_workflow(options: Namespace) -> None:
+    """Write the data folder of a workflow's jobs in place of what was made of the same runs, and print what is in it."""
+    started, workflow = time.perf_counter(), WORKFLOWS[options.name]
+    if options.log:
+        refuse_overlap(options.out, [options.log])
+    with replaced_folder(options.out) as folder:
+        log = options.log or fetch_workflow(workflow, options.protocol, Path("data") / "raw" / "flowbench")
+        made = write_workflow(folder, workflow, log, options.protocol, options.seed)
+        manifest = write_manifest(folder, options.out.name, made.about, made.sources, made.counts)
+        if not options.replace:
+            refuse_other_sources(options.out, manifest)
+    print_summary(manifest, options.out, time.perf_counter() - started)
 
 
 def parse(job: Job) -> None:

@@ -31,9 +31,9 @@ from runs.steps import Make
 def places(data: Data, seeds: list[int], splits: list[int] | None = None) -> list[compare.Place]:
     """Return the seeds of split and weights of every run: each seed on each split, or on the split of the same seed.
 
-    A split by time has no seed: there it is the one that there is.
+    Where there is one split alone it is that one.
     """
-    if data.is_chronological:
+    if data.has_one_split:
         return [(data.manifest["split"]["seed"], seed) for seed in seeds]
     return [(split, seed) for split in splits for seed in seeds] if splits else [(seed, seed) for seed in seeds]
 

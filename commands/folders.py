@@ -36,10 +36,10 @@ def parse(arguments: list[str], folder: Path) -> None:
 def split_folder(data: str, seed: int) -> str:
     """Return the name of the data folder with the split of `seed`, made if it is not there.
 
-    A split by time has no seed, and is used as it is.
+    What has one split alone is used as it is.
     """
     opened = open_data(data)
-    if opened.is_chronological or opened.manifest["split"]["seed"] == seed:
+    if opened.has_one_split or opened.manifest["split"]["seed"] == seed:
         return data
     name = f"{data}-split{seed}"
     path = Path("data") / name / "manifest.json"

@@ -11,6 +11,7 @@ import polars as pl
 from core.asked import check_data, shown
 from core.errors import BadInput
 from core.files import data_hash, read_parquet, sha256
+from core.jobs import SCHEMA, Worker, numbers_of, workers_of
 from core.keys import UNMATCHED
 from core.schemas import Manifest, read_checked
 
@@ -63,6 +64,16 @@ class Data:
         return self.manifest["split"]["rule"].startswith("by time")
 
     @property
+    def has_one_split(self) -> bool:
+        """Whether there is no other split of it by another seed: it is by time, or a published one."""
+        return self.is_chronological or self.manifest["split"].get("has_one_split", False)
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether its sequences are jobs of workers, with a table of what was measured of each."""
+        return (self.folder / "jobs.parquet").is_file()
+
+    @property
     def is_windowed(self) -> bool:
         """Return whether sequences are windows cut from a log, not whole sessions."""
         return (self.manifest.get("grouping") or {"kind": "session"})["kind"] != "session"
@@ -106,6 +117,24 @@ class Data:
                 f"{path.as_posix()} is no UTF-8 table with the columns key and template, separated by commas; "
                 f"{self.remedy}"
             ) from error
+
+    @cached_property
+    def jobs(self) -> pl.DataFrame:
+        """All jobs, columns of `core.jobs.SCHEMA`; raise BadInput if the folder holds none."""
+        if not self.has_jobs:
+            raise BadInput(
+                f"data/{self.name} has no jobs.parquet, and this method reads what was measured of jobs; make a folder "
+                "of them with: python parse_logs.py 1000genome --log FOLDER"
+            )
+        return read_parquet(self.folder / "jobs.parquet", SCHEMA, self.remedy)
+
+    @cached_property
+    def _job_numbers(self) -> np.ndarray:
+        return numbers_of(self.jobs)
+
+    def workers(self, lines: list[list[int]]) -> list[Worker]:
+        """Return the jobs of sequences with these `lines`, which are rows of jobs.parquet from 1."""
+        return workers_of(self.jobs, self._job_numbers, lines)
 
     @cached_property
     def _raw_lines(self) -> list[str]:
@@ -213,6 +242,8 @@ def open_folder(folder: Path) -> Data:
 def _command(folder: Path) -> str:
     if folder.name == "sample":
         return "python parse_logs.py sample"
+    if (folder / "jobs.parquet").is_file():
+        return f"python parse_logs.py {folder.name.partition('-')[0]} --log FOLDER --out {folder.as_posix()}"
     if folder.name == LABELED_SAMPLE:
         return f"python parse_logs.py {' '.join(LABELED_SAMPLE_OPTIONS)}"
     return f"python parse_logs.py hdfs --log FILE --labels FILE --out {folder.as_posix()} (other logs: data/README.md)"

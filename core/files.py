@@ -171,7 +171,9 @@ def _sha256(file: Version) -> str:
 
 def data_hash(folder: Path) -> str:
     """Return 16 hex digits over what a method reads; runs and decisions carry it and are refused on other data."""
-    return _joint_hash(tuple(_version_of(folder / name) for name in ("sequences.parquet", "templates.csv")))
+    files = [folder / name for name in ("sequences.parquet", "templates.csv")]
+    jobs = folder / "jobs.parquet"  # of workflow jobs alone
+    return _joint_hash(tuple(map(_version_of, [*files, *([jobs] if jobs.is_file() else [])])))
 
 
 @lru_cache(maxsize=64)

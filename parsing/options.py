@@ -18,6 +18,7 @@ from parsing.sequences.group import Grouping
 from parsing.sequences.split import SplitSettings
 from parsing.templates.drain import DrainSettings
 from parsing.templates.masks import MESSAGE_MASKS, Mask
+from parsing.workflows import specs as workflows
 
 GUESSED_FROM = 1_000  # lines
 MOST_SECONDS = 100 * 366 * 86_400
@@ -42,7 +43,8 @@ def read_options(description: str, arguments: list[str] | None) -> argparse.Name
     """Return the options of the command line; --help lists them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("name", help=f"{', '.join(SPECS)}; a log of your own; a YAML spec; or, with keys, a name")
+    data_sets = ", ".join([*SPECS, *workflows.WORKFLOWS])
+    add("name", help=f"{data_sets}; a log of your own; a YAML spec; or, with keys, a name")
     for group, rows in OPTIONS.items():
         section = parser.add_argument_group(group)
         for name, settings in rows.items():
@@ -52,7 +54,11 @@ def read_options(description: str, arguments: list[str] | None) -> argparse.Name
 
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "where from": {
-        "--log": {"type": Path, "help": "raw log: plain, .gz, .zst, .tar.gz or .zip; downloaded if not given"},
+        "--log": {
+            "type": Path,
+            "help": "raw log: plain, .gz, .zst, .tar.gz or .zip; of a workflow the folder of its runs; downloaded if "
+            "not given",
+        },
         "--labels": {"type": Path, "help": "CSV with BlockId,Label"},
         "--keys": {"type": Path, "nargs": "+", "metavar": "FILE", "help": "NORMAL [ABNORMAL] sequences, one a line"},
         "--key-stream": {"type": Path, "metavar": "FILE", "help": "parquet of consecutive lines: key, label"},
@@ -67,7 +73,10 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--label-field": {"metavar": "FIELD", "help": "header field that is - for a normal line"},
     },
     "sequences": {
-        "--protocol": {"choices": list(PROTOCOLS), "help": "grouping and split of a paper"},
+        "--protocol": {
+            "choices": [*PROTOCOLS, *workflows.PROTOCOLS],
+            "help": "grouping and split of a paper; runs, published and workflow are for workflow jobs",
+        },
         "--window": {"metavar": "60s", "help": "time windows"},
         "--step": {"metavar": "30s", "help": "a time window every so often (default: the window)"},
         "--window-lines": {"type": int, "metavar": "N", "help": "windows of N lines"},
@@ -112,6 +121,10 @@ def job_of(options: argparse.Namespace) -> Job:
     if options.engine == "ray" and options.lines:
         raise BadInput("--engine ray reads a whole log; cut the lines out of it first, or leave out --engine.")
     name = options.protocol or (spec.protocol if spec else "complete")
+    if name not in PROTOCOLS:
+        raise BadInput(
+            f"--protocol {name} is for the jobs of {', '.join(workflows.WORKFLOWS)}; choose {', '.join(PROTOCOLS)}."
+        )
     protocol = PROTOCOLS[name]
     if name == "loggpt" and spec and spec.loggpt:
         spec = replace(spec, masks=spec.loggpt[0], drain=spec.loggpt[1])
@@ -124,6 +137,21 @@ def job_of(options: argparse.Namespace) -> Job:
     plan = Plan(grouping, split, options.seed, options.mine, options.templates, *faults)
     out = options.out or Path("data") / folder_name(options.name)
     return Job(spec, plan, name, find_lines(options, spec, name), _changed(options, out=out))
+
+
+def workflow_options(options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options of a workflow, complete; raise BadInput for one that means nothing to jobs."""
+    means_something = {"name", "log", "protocol", "seed", "out", "replace"}
+    parsed_nothing = vars(read_options("", [options.name]))
+    for name, value in vars(options).items():
+        if name not in means_something and value != parsed_nothing[name]:
+            raise BadInput(
+                f"--{name.replace('_', '-')} is for logs, and {options.name} is a table of jobs; leave it out."
+            )
+    protocol = options.protocol or "runs"
+    if protocol not in workflows.PROTOCOLS:
+        raise BadInput(f"--protocol {protocol} is for logs; of jobs choose {', '.join(workflows.PROTOCOLS)}.")
+    return _changed(options, protocol=protocol, out=options.out or Path("data") / options.name)
 
 
 def folder_name(name: str) -> str:

@@ -12,6 +12,7 @@ from core.schemas import check
 from parsing.sequences.folder import ARROW_SCHEMA, sequences_file
 from parsing.sequences.split import NAMES, SplitSettings, split_sequences
 from parsing.sequences.store import NO_LABEL
+from parsing.workflows.folder import resplit_jobs
 
 
 def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], dict[str, int]]:
@@ -20,6 +21,10 @@ def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], di
     These are its head (title, spec, split, grouping), its sources and its counts. Raise BadInput if `source` is no
     data folder, or is split by time, where a seed changes nothing.
     """
+    if not (source / "manifest.json").is_file():
+        raise BadInput(f"{source} is no data folder; make it first with parse_logs.py, then split it again.")
+    if (source / "jobs.parquet").is_file():
+        return resplit_jobs(folder, open_folder(source), seed)
     data, settings = _open(source)
     manifest, sequences = data.manifest, data.sequences
     split = split_sequences(sequences["label"].fill_null(NO_LABEL).to_numpy(), None, settings, seed)
@@ -42,8 +47,6 @@ def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], di
 
 def _open(source: Path) -> tuple[Data, SplitSettings]:
     """Return the data folder and the settings of its split, which is a random one; raise BadInput if it has none."""
-    if not (source / "manifest.json").is_file():
-        raise BadInput(f"{source} is no data folder; make it first with parse_logs.py, then split it again.")
     data = open_folder(source)
     split = data.manifest["split"]
     if data.is_chronological:
