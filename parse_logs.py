@@ -66,7 +66,7 @@ def parse_log(arguments: list[str]) -> int:
 
 
 def parse_workflow(options: Namespace) -> None:
-    """Write the data folder of a workflow's jobs in place of what was made of the same runs, and print what is in it."""
+    """Write the data folder of a workflow's jobs in place of what was made of the same runs; print what is in it."""
     started, workflow = time.perf_counter(), WORKFLOWS[options.name]
     if options.log:
         refuse_overlap(options.out, [options.log])

@@ -5,7 +5,7 @@ on. An anomaly is a worker that was throttled during a run, so a label belongs t
 have it (FlowBench, Papadimitriou et al., arXiv 2306.09930).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,12 @@ class Worker:
     numbers: np.ndarray
 
     def __len__(self) -> int:
+        """Return how many jobs it ran."""
         return len(self.types)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the type of each job, so that types are numbered as keys are."""
+        return iter(self.types)
 
     def head(self, jobs: int) -> "Worker":
         """Return the worker as it was known after its first `jobs` jobs."""
@@ -119,9 +124,12 @@ def _ratio(name: str, typical: pl.Expr) -> pl.Expr:
 def workers_of(jobs: pl.DataFrame, numbers: np.ndarray, rows: Sequence[Sequence[int]]) -> list[Worker]:
     """Return the workers whose jobs are these rows of jobs.parquet, counted from 1; `numbers` are its `numbers_of`."""
     types = jobs["type"].to_list()
-    about = jobs.select(WORKER).rows()
+    workflows, runs, names = (jobs[name].to_list() for name in WORKER)
     places = [np.asarray(own, dtype=np.int64) - 1 for own in rows]
-    return [Worker(*about[own[0]], tuple(types[row] for row in own), numbers[own]) for own in places]
+    return [
+        Worker(workflows[own[0]], runs[own[0]], names[own[0]], tuple(types[row] for row in own), numbers[own])
+        for own in places
+    ]
 
 
 def sentences(jobs: pl.DataFrame) -> list[str]:

@@ -44,7 +44,7 @@ def spare(scores: pl.DataFrame, cuts: pl.DataFrame) -> pl.DataFrame:
 def told_apart(keys: str) -> pl.Expr:
     """Return a text that two sequences share if they have the same `keys` and are cut off alike."""
     flags = (pl.col(name).cast(pl.Int8).cast(pl.String) for name in COLUMNS)
-    return pl.concat_str(pl.col(keys).list.join(GAP), *flags, separator=GAP)
+    return pl.concat_str(pl.col(keys).cast(pl.List(pl.String)).list.join(GAP), *flags, separator=GAP)
 
 
 def spared_events(lengths: np.ndarray, cut: pl.DataFrame) -> np.ndarray:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import polars as pl
 
 from core.asked import check_alpha, check_prevalence
@@ -25,7 +24,7 @@ from runs import marks
 from runs.folder import LEDGER, Run, start_run
 
 Gallery = Mapping[str, Sequence[tuple[str, str]]]  # sequences of each case, as HTML and as a line
-Score = Callable[[list[list[str]]], pl.DataFrame]
+Score = Callable[[list[list]], pl.DataFrame]
 Expected = Callable[[list[list[str]]], Sequence[Sequence[tuple[str, float]]]]  # the likeliest choices after prefixes
 
 
@@ -73,7 +72,7 @@ def complete(make: Make, folder: str, seed: int, alpha: float, prevalence: float
     run = start_run(folder, detector.name, seed, detector.describe(), detector.method)
     fit(run, detector)
     saved = type(detector).load(run.model_folder, learned(data, "train", detector))
-    validation, test = (score(run, split, asked(data, saved)) for split in ("validation", "test"))
+    validation, test = (score(run, split, asked(data, saved), column_of(saved)) for split in ("validation", "test"))
     decision = calibrate(run, validation, alpha)
     accepted = accept_unseen(run, test) if ask_once and data.is_chronological else {}
     judge(run, test, decision, prevalence, accepted)
@@ -94,16 +93,30 @@ def fit(run: Run, detector: Detector) -> None:
     keep_training(run, curve, detector.parameters)
 
 
-def learned(data: Data, split: str, detector: Detector) -> list[list[str]] | Labeled:
-    """Return what `detector` is to learn of a split: keys or words of the normals, or of all that has a label."""
-    shown = data.labeled(split) if detector.learns == "labels" else Labeled(data.keys(split), np.zeros(0, np.int8))
-    sequences = data.texts(shown.sequences) if detector.reads == "text" else shown.sequences
-    return Labeled(sequences, shown.labels) if detector.learns == "labels" else sequences
+def learned(data: Data, split: str, detector: Detector) -> list | Labeled:
+    """Return what `detector` is to learn of a split, as it reads it: the normals, or all that has a label."""
+    column = column_of(detector)
+    if detector.learns != "labels":
+        return as_read(data, detector, data.split(split, column)[column].to_list())
+    found = data.whole(split, column, "label").drop_nulls("label")
+    return Labeled(as_read(data, detector, found[column].to_list()), found["label"].to_numpy())
+
+
+def column_of(detector: Detector) -> str:
+    """Return which column of `sequences` a detector is shown: keys, or the rows of jobs."""
+    return "lines" if detector.reads == "jobs" else "keys"
+
+
+def as_read(data: Data, detector: Detector, sequences: list[list]) -> list:
+    """Return sequences as a detector reads them: keys, the words of keys, or the jobs of rows."""
+    if detector.reads == "jobs":
+        return data.workers(sequences)
+    return data.texts(sequences) if detector.reads == "text" else sequences
 
 
 def asked(data: Data, detector: Detector) -> Score:
-    """Return what scores key sequences of `data`, through their words where the detector reads these."""
-    return detector.score if detector.reads == "keys" else lambda keys: detector.score(data.texts(keys))
+    """Return what scores sequences of `data`: of keys, or of rows of its jobs where the detector reads jobs."""
+    return detector.score if detector.reads == "keys" else lambda found: detector.score(as_read(data, detector, found))
 
 
 def keep_training(run: Run, curve: pl.DataFrame, parameters: int) -> None:
@@ -126,18 +139,19 @@ def keep_path(run: Run, path: dict) -> pl.DataFrame:
 # ----------------------------------------------------------------------------------------------- score, calibrate
 
 
-def score(run: Run, split: str, ask: Score) -> pl.DataFrame:
+def score(run: Run, split: str, ask: Score, column: str = "keys") -> pl.DataFrame:
     """Return `<split>_scores.parquet`: ids, labels, the scores, and what of each sequence training had seen.
 
-    `ask` is called unless the file is there and was made by this model of these data, by the hashes of both.
+    `ask` is called with each distinct sequence of `column`, `keys` or `lines`, unless the file is there and was made by
+    this model of these data, by the hashes of both.
     """
     path, hashes = run.folder / f"{split}_scores.parquet", run.hashes
     if (kept := _kept(path, hashes)) is not None:
         return kept
-    sequences = run.data.split(split, "sequence_id", "label", "keys", *cut.COLUMNS)
-    distinct, rows, first = _distinct(sequences)
+    sequences = run.data.split(split, "sequence_id", "label", *dict.fromkeys(("keys", column)), *cut.COLUMNS)
+    distinct, rows, first = _distinct(sequences, column)
     started = time.perf_counter()
-    scored = ask(distinct["keys"].to_list())
+    scored = ask(distinct[column].to_list())
     seconds = (time.perf_counter() - started) / max(1, len(sequences))
     _refuse_not_finite(scored, run)
     cuts = distinct.select(cut.COLUMNS)
@@ -162,13 +176,13 @@ def _kept(path: Path, hashes: dict[str, str]) -> pl.DataFrame | None:
     return None
 
 
-def _distinct(sequences: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
+def _distinct(sequences: pl.DataFrame, column: str) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
     """Return the distinct sequences, for each sequence which of them it is, and which come first.
 
     Log data repeat themselves, 575,000 sessions of HDFS are some 27,000 distinct ones: only these become Python lists.
     The same keys are told apart where the log cut one of them off.
     """
-    joined = sequences.select(cut.told_apart("keys").alias("same"))  # one column: several would be copied to be joined
+    joined = sequences.select(cut.told_apart(column).alias("same"))  # one column: several would be copied to be joined
     first = joined["same"].is_first_distinct()
     numbered = joined.filter(first).with_row_index("row")
     rows = joined.join(numbered, on="same", maintain_order="left")["row"]

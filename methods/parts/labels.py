@@ -49,10 +49,10 @@ def to_log_odds(probabilities: np.ndarray) -> np.ndarray:
 def judged(log_odds: np.ndarray, reads: str) -> pl.DataFrame:
     """Return the frame of a detector that learns from labels and judges by its log-odds alone.
 
-    To one that reads text a new key is no stranger than its words.
+    To one that reads text or jobs a new key is no stranger than what it stands for.
     """
     frame = pl.DataFrame({"score": log_odds, "log_odds": log_odds})
-    return frame.with_columns(has_unseen_key=pl.lit(False)) if reads == "text" else frame
+    return frame.with_columns(has_unseen_key=pl.lit(False)) if reads != "keys" else frame
 
 
 class Refitted:

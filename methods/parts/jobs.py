@@ -1,0 +1,109 @@
+"""What the detectors that read jobs share: their numbers as one table, and fits that are made again on loading."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self, cast
+
+import numpy as np
+import polars as pl
+import torch
+
+from core.data import Labeled
+from core.jobs import Worker
+from core.keys import KeyNumbers
+from methods.parts import disk
+from methods.parts.labels import check_both_classes, judged
+
+Workers = Sequence[Worker]
+
+
+def lengths_of(workers: Workers) -> np.ndarray:
+    """Return how many jobs each worker ran, (workers,)."""
+    return np.array([*map(len, workers)], dtype=np.int64)
+
+
+def stacked(workers: Workers) -> np.ndarray:
+    """Return the numbers of all jobs (jobs, columns), those of a worker together and in order."""
+    return np.concatenate([worker.numbers for worker in workers])
+
+
+def means(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the mean over the jobs of each worker, (workers, ...), of values (jobs, ...)."""
+    starts = np.cumsum(lengths) - lengths
+    sums = np.add.reduceat(values, starts, axis=0)
+    return sums / lengths.reshape(-1, *[1] * (values.ndim - 1))
+
+
+class JobDetector:
+    """A detector of workers by their jobs; what is kept is what it was fitted on, and loading fits it again.
+
+    A subclass names itself and gives `_learn` and `log_odds_of_jobs`, or `_log_odds` of workers.
+    """
+
+    method: str
+    name: str
+    reads, learns = "jobs", "labels"
+    seed: int
+    types: KeyNumbers
+
+    def describe(self) -> dict:
+        """Return the settings that a run keeps in its `config.json`."""
+        raise NotImplementedError
+
+    def _learn(self, workers: Workers, labels: np.ndarray) -> int:
+        """Fit; return how many numbers were learned."""
+        raise NotImplementedError
+
+    def log_odds_of_jobs(self, workers: Workers) -> np.ndarray:
+        """Return the log-odds (jobs,) of each job, those of a worker together."""
+        raise NotImplementedError
+
+    def _log_odds(self, workers: Workers) -> np.ndarray:
+        return means(self.log_odds_of_jobs(workers), lengths_of(workers))
+
+    def fit(self, train: Labeled, validation: Labeled, checkpoints: Path) -> pl.DataFrame:
+        """Learn the training split; one row, `epoch` 0 and `seconds`. Nothing is chosen on `validation`."""
+        check_both_classes(train)
+        started = time.perf_counter()
+        self._fit(cast("Workers", train.sequences), train.labels)
+        return pl.DataFrame({"epoch": [0], "seconds": [time.perf_counter() - started]})
+
+    def _fit(self, workers: Workers, labels: np.ndarray) -> None:
+        self.types, self.learned = KeyNumbers.of([list(worker) for worker in workers]), (workers, labels)
+        self.parameters = self._learn(workers, labels)
+
+    def score(self, sequences: Workers) -> pl.DataFrame:
+        """Return `score` and `log_odds`, one row a worker, in order."""
+        return judged(self._log_odds(sequences), self.reads)
+
+    def save(self, folder: Path) -> None:
+        """Write the training jobs with their labels, and the settings, all or nothing."""
+        workers, labels = self.learned
+        parts = {"numbers": stacked(workers), "lengths": lengths_of(workers), "labels": labels.astype(np.int8)}
+        parts["types"] = np.concatenate([self.types.encode(list(worker)) for worker in workers])
+        about = {"method": self.method, "model": self.name, "seed": self.seed}
+        about["workers"] = [[worker.workflow, worker.run, worker.name] for worker in workers]
+        disk.save(folder, about, self.types, {name: torch.from_numpy(part) for name, part in parts.items()})
+
+    @classmethod
+    def make(cls, name: str, seed: int) -> Self:
+        """Return the untrained detector of a saved name."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, folder: Path, train: Labeled | None = None) -> Self:
+        """Return a saved detector, fitted again on what was saved; raise BadInput as `disk.load`."""
+        about, types, tensors = disk.load(folder, cls.method, train)
+        with disk.fitting(folder):
+            detector = cls.make(about["model"], about["seed"])
+            ends = np.cumsum(tensors["lengths"].numpy())[:-1]
+            numbers = np.split(tensors["numbers"].numpy(), ends)
+            names = np.split(np.array(types.keys, dtype=object)[tensors["types"].numpy()], ends)
+            parts = zip(about["workers"], names, numbers, strict=True)
+            workers = [Worker(workflow, run, name, tuple(of), rows) for (workflow, run, name), of, rows in parts]
+            detector._fit(workers, tensors["labels"].numpy())
+        return detector
+
+
+Templates = Mapping[str, str | None]
