@@ -1,6 +1,6 @@
 """Detectors that learn from labels whose one network reads a whole sequence and says of which class it is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -145,7 +145,7 @@ class MessageClassifier(SequenceClassifier):
         return detector
 
 
-def in_batches(sequences: Sequence[Sequence | np.ndarray], budget: int, beside: int = 0) -> Iterator[np.ndarray]:
+def in_batches(sequences: Sequence[Sized], budget: int, beside: int = 0) -> Iterator[np.ndarray]:
     """Yield row numbers of sequences of like length, at most `budget` positions, each with `beside` more of its own."""
     order = np.argsort([*map(len, sequences)], kind="stable")
     batch: list[int] = []

@@ -91,8 +91,8 @@ class WorkerBoosting(JobDetector):
     def _summaries(self, workers: Workers, log_odds: np.ndarray) -> np.ndarray:
         """Return what is learned of each worker, (workers, columns).
 
-        Of the log-odds of its jobs sum, least, most and mean; how many jobs it ran, and of each type; of each number, by
-        itself and beside its median, mean, least and most, nan where no job has it.
+        Of the log-odds of its jobs sum, least, most and mean; how many jobs it ran, and of each type; of each number,
+        by itself and beside its median, mean, least and most, nan where no job has it.
         """
         lengths = lengths_of(workers)
         starts = np.cumsum(lengths) - lengths
