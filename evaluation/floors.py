@@ -22,6 +22,7 @@ TRIVIAL_TITLES = {
     "unseen_bigram": "trivial: unseen pair of neighbors",
 }
 NGRAMS = {"unigram": 1, "bigram": 2}  # name: order
+MOST_KEYS = 5_000  # of which pairs are counted: their table takes 8 bytes V squared, several times over
 NGRAM_TITLES = {f"{name}_{rule}": f"trivial: {name}, {RULE_TITLES[rule]}" for name in NGRAMS for rule in RANK_RULES}
 
 
@@ -115,7 +116,12 @@ def _all_seen(known: pl.Series, asked: pl.Series) -> pl.Series:
 
 
 def ngram_scores(data: Data, split: str) -> dict[str, pl.DataFrame]:
-    """Return the scores of unigram and bigram of the training split on a split, as far as the rules read them."""
+    """Return the scores of unigram and bigram of the training split on a split, as far as the rules read them.
+
+    Of more than `MOST_KEYS` keys, as where each text is a key of its own, none: the table of pairs would not fit.
+    """
+    if len(data.known_keys) > MOST_KEYS:
+        return {}
     training, asked = data.split("train", "keys")["keys"], data.split(split, "keys", *cut.COLUMNS)
     cuts = asked.select(cut.COLUMNS)
     seen = familiarity(training, asked["keys"], cuts).select("count_vector_seen")

@@ -1,0 +1,66 @@
+"""Figures with intervals over whole runs: jobs of one worker, and workers of one run, are not independent.
+
+An interval is the middle 95% of what the figure is when as many runs are drawn with replacement, each with all that
+belongs to it (the cluster bootstrap, Efron and Tibshirani 1993). Every row of a run that is drawn twice counts twice.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+DRAWS = 500
+Figure = Callable[[np.ndarray, np.ndarray, np.ndarray], float]  # of labels, scores and weights
+
+
+def f1(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """Return F1 of flagging what has a score above 0; nan where nothing is flagged and nothing anomalous."""
+    flags = scores > 0
+    hits = float(weights[flags & (labels == 1)].sum())
+    together = float(weights[flags].sum() + weights[labels == 1].sum())
+    return 2 * hits / together if together else float("nan")
+
+
+def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """Return the average precision; nan with one class alone."""
+    known = labels[weights > 0]
+    if known.min(initial=1) == known.max(initial=0):
+        return float("nan")
+    return float(average_precision_score(labels, scores, sample_weight=weights))
+
+
+def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """Return the share of right verdicts."""
+    return float(np.average((scores > 0) == (labels == 1), weights=weights))
+
+
+def measured(
+    figure: Figure, labels: np.ndarray, scores: np.ndarray, runs: np.ndarray, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return a figure and the ends of its interval over runs; `runs` says to which each row belongs."""
+    found = [figure(labels, scores, weights) for weights in _draws(runs, seed)]
+    return (figure(labels, scores, np.ones(len(labels))), *_middle(found))
+
+
+def difference(
+    figure: Figure, labels: np.ndarray, scores: np.ndarray, others: np.ndarray, runs: np.ndarray, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return by how much the figure of `scores` exceeds that of `others`, and the ends of its interval over runs."""
+    ones = np.ones(len(labels))
+    found = [
+        figure(labels, scores, weights) - figure(labels, others, weights) for weights in _draws(runs, seed)
+    ]  # the same runs for both
+    return (figure(labels, scores, ones) - figure(labels, others, ones), *_middle(found))
+
+
+def _draws(runs: np.ndarray, seed: int):
+    """Yield how often each row counts in each draw."""
+    names, rows = np.unique(runs, return_inverse=True)
+    chance = np.random.default_rng(seed)
+    for _ in range(DRAWS):
+        yield np.bincount(chance.integers(len(names), size=len(names)), minlength=len(names))[rows].astype(float)
+
+
+def _middle(found: list[float]) -> tuple[float, float]:
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    return float(low), float(high)
