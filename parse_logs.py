@@ -19,6 +19,7 @@ from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from core.ending import said_in_a_sentence
 from core.errors import BadInput, printable
@@ -37,8 +38,9 @@ from parsing.sequences.resplit import resplit
 from parsing.simulate import LABELED_SESSIONS, SESSIONS, simulate
 from parsing.templates.messages import check_matched
 from parsing.workflows.fetching import fetch_workflow
-from parsing.workflows.folder import write_workflow
-from parsing.workflows.specs import WORKFLOWS
+from parsing.workflows.folder import Made, write_workflow
+from parsing.workflows.simulate import SAMPLE_EFFECT, SAMPLE_RUNS, write_runs
+from parsing.workflows.specs import ALL, SIMULATED, Workflow
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,7 +60,7 @@ def check_log(arguments: list[str]) -> int:
 def parse_log(arguments: list[str]) -> int:
     """Parse; return the exit code."""
     options = read_options(__doc__, arguments)
-    if options.name in WORKFLOWS and not options.resplit:
+    if options.name in ALL and not options.resplit:
         parse_workflow(workflow_options(options))
     else:
         parse(job_of(options))
@@ -67,12 +69,15 @@ def parse_log(arguments: list[str]) -> int:
 
 def parse_workflow(options: Namespace) -> None:
     """Write the data folder of a workflow's jobs in place of what was made of the same runs; print what is in it."""
-    started, workflow = time.perf_counter(), WORKFLOWS[options.name]
+    started, workflow = time.perf_counter(), ALL[options.name]
     if options.log:
         refuse_overlap(options.out, [options.log])
     with replaced_folder(options.out) as folder:
-        log = options.log or fetch_workflow(workflow, options.protocol, Path("data") / "raw" / "flowbench")
-        made = write_workflow(folder, workflow, log, options.protocol, options.seed)
+        if workflow.imitates:
+            made = make_sample_jobs(folder, workflow, options)
+        else:
+            log = options.log or fetch_workflow(workflow, options.protocol, Path("data") / "raw" / "flowbench")
+            made = write_workflow(folder, workflow, log, options.protocol, options.seed)
         manifest = write_manifest(folder, options.out.name, made.about, made.sources, made.counts)
         if not options.replace:
             refuse_other_sources(options.out, manifest)
@@ -91,6 +96,14 @@ def parse(job: Job) -> None:
         if not options.replace:
             refuse_other_sources(options.out, manifest)
     print_summary(manifest, options.out, time.perf_counter() - started)
+
+
+def make_sample_jobs(folder: Path, workflow: Workflow, options: Namespace) -> Made:
+    """Simulate the runs of both sample workflows and write the data folder of one."""
+    with TemporaryDirectory() as place:
+        for one in SIMULATED.values():
+            write_runs(Path(place), one.name, SAMPLE_RUNS, options.seed, one.imitates, SAMPLE_EFFECT)
+        return write_workflow(folder, workflow, Path(place), options.protocol, options.seed)
 
 
 def make_folder(folder: Path, job: Job) -> dict:

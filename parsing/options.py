@@ -43,7 +43,7 @@ def read_options(description: str, arguments: list[str] | None) -> argparse.Name
     """Return the options of the command line; --help lists them."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    data_sets = ", ".join([*SPECS, *workflows.WORKFLOWS])
+    data_sets = ", ".join([*SPECS, *workflows.ALL])
     add("name", help=f"{data_sets}; a log of your own; a YAML spec; or, with keys, a name")
     for group, rows in OPTIONS.items():
         section = parser.add_argument_group(group)
@@ -123,7 +123,7 @@ def job_of(options: argparse.Namespace) -> Job:
     name = options.protocol or (spec.protocol if spec else "complete")
     if name not in PROTOCOLS:
         raise BadInput(
-            f"--protocol {name} is for the jobs of {', '.join(workflows.WORKFLOWS)}; choose {', '.join(PROTOCOLS)}."
+            f"--protocol {name} is for the jobs of {', '.join(workflows.ALL)}; choose {', '.join(PROTOCOLS)}."
         )
     protocol = PROTOCOLS[name]
     if name == "loggpt" and spec and spec.loggpt:

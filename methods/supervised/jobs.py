@@ -1,13 +1,15 @@
-"""Six ways to judge a job by what was measured of it: the floors of every model of workflow jobs.
+"""Seven ways to judge a job by what was measured of it: the floors of every model of workflow jobs.
 
-Each gives a job log-odds; a worker has the mean of its jobs. The first four see the nine numbers of the published
+Each gives a job log-odds; a worker has the mean of its jobs. The first five see the nine numbers of the published
 sentence and nothing else.
 
 - `threshold`: one number above one value, the pair of highest F1 in training.
 - `logistic`: logistic regression on each number's quantile, as a normal deviate.
 - `neighbors`: the ten nearest jobs by quantiles.
 - `boosting`: gradient boosting of histogram trees, after Ke et al. (NeurIPS 2017).
-- `boosting-context`: the same with what the sentence leaves out: the type of the job, counters of its process, rates,
+- `boosting-early`: the same, which has also learned jobs of which later numbers were not known yet, in the order of
+  events (`core.jobs.STAGES`), so that it may be asked after any stage.
+- `boosting-context`: boosting with what the sentence leaves out: the type of the job, counters of its process, rates,
   and each of these beside the median of its type in the run. Half of that is of other jobs: on a split of rows they
   are those of the test.
 - `lookup`: no number at all: the label of another job of the same worker in the same run. It shows what a split of rows
@@ -25,12 +27,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer
 
 from core.errors import BadInput
-from core.jobs import FEATURES, IN_RUN, NUMBERS, OWN
+from core.jobs import FEATURES, IN_RUN, NUMBERS, OWN, STAGES
 from core.keys import UNSEEN, KeyNumbers
 from methods.parts.jobs import JobDetector, Templates, Workers, lengths_of, stacked
 from methods.parts.labels import SUREST, to_log_odds
 
-JOBS = ("threshold", "logistic", "neighbors", "boosting", "boosting-context", "lookup")
+JOBS = ("threshold", "logistic", "neighbors", "boosting", "boosting-early", "boosting-context", "lookup")
 NEIGHBORS = 10
 THRESHOLDS = 200  # quantiles of a number that are tried
 # By validation loss on both published splits (100 to 800 trees of 31, 63 or 127 leaves were tried); the rest is
@@ -69,6 +71,9 @@ class Jobs(JobDetector):
         if self.name == "threshold":
             self._rule = best_threshold(numbers, targets)
             return 1
+        if self.name == "boosting-early":
+            numbers = np.concatenate([until(stage, numbers) for stage in STAGES])
+            targets = np.tile(targets, len(STAGES))
         self._model = self._classifier().fit(numbers, targets)
         return numbers.size if self.name == "neighbors" else _size(self._model)
 
@@ -107,6 +112,17 @@ class Jobs(JobDetector):
         if self.name == "threshold":
             return self._rule.above(numbers)
         return to_log_odds(self._model.predict_proba(numbers)[:, 1])
+
+    def log_odds_after(self, stage: str, workers: Workers) -> np.ndarray:
+        """Return the log-odds (jobs,) of each job as it was known after a stage; of `boosting-early` alone."""
+        return to_log_odds(self._model.predict_proba(until(stage, self._numbers(workers)))[:, 1])
+
+
+def until(stage: str, numbers: np.ndarray) -> np.ndarray:
+    """Return the nine numbers (jobs, 9) of jobs with nan for those that are known after this stage alone."""
+    stages = list(STAGES)
+    later = {name for one in stages[stages.index(stage) + 1 :] for name in STAGES[one]}
+    return np.where([name in later for name in FEATURES], np.nan, numbers)
 
 
 def with_types(types: KeyNumbers, workers: Workers, numbers: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from core.files import sha256
 from core.jobs import RUN, SCHEMA, WORKER, sentences
 from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, sequences_file
 from parsing.workflows import published, split, tables
-from parsing.workflows.specs import PARTS, PROTOCOLS, WORKFLOWS, Workflow
+from parsing.workflows.specs import ALL, PARTS, PROTOCOLS, WORKFLOWS, Workflow
 from parsing.workflows.words import RuntimeClasses
 
 NAMES = (*PARTS[1:], "unused")
@@ -42,15 +42,16 @@ def write_workflow(folder: Path, workflow: Workflow, log: Path, protocol: str, s
         counts = write_workers(folder, jobs.with_columns(parts).select(SCHEMA.keys()))
     about = {"rule": _rule(sources, protocol), "seed": seed, "notes": notes, "has_one_split": protocol == "published"}
     about["protocol"] = {"name": protocol, "source": PROTOCOLS[protocol]}
-    head = {"title": f"workflow jobs of {workflow.title}", "simulated": False, "spec": None, "split": about}
-    return Made(head | {"grouping": {"kind": "session"}}, [_described(source) for source in sources], counts)
+    head = {"title": f"workflow jobs of {workflow.title}", "simulated": workflow.imitates is not None, "spec": None}
+    head |= {"grouping": {"kind": "session"}, "split": about}
+    return Made(head, [_described(source) for source in sources], counts)
 
 
 def _wanted(workflow: Workflow, log: Path, protocol: str) -> list[Workflow]:
     """Return the workflows to read, the one that is named first."""
     if protocol != "workflow":
         return [workflow]
-    others = [one for name, one in WORKFLOWS.items() if one != workflow and (log / name).is_dir()]
+    others = [one for one in ALL.values() if one != workflow and (log / one.name).is_dir()]
     if not others:
         raise BadInput(
             f"{log} holds no workflow beside {workflow.name} to learn from; give the folder that holds several of "
@@ -142,6 +143,8 @@ def _write_published(
 
 def _compared(digests: dict[str, str], workflow: Workflow, order: list[int] | None) -> str:
     """Return the sentence on whether the four files are those of the publication."""
+    if workflow.imitates:
+        return "Nothing is published of a simulated workflow: the four csv files show what they would look like."
     if digests == workflow.md5:
         return "all.csv, train.csv, validation.csv and test.csv are the published files, byte for byte (MD5)."
     if order is None:

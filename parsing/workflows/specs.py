@@ -9,7 +9,6 @@ Sources cited by a short name:
 
 from dataclasses import dataclass
 
-from core.errors import BadInput
 from parsing.lines.download import Download
 
 PARTS = ("all", "train", "validation", "test")  # the published files, `<part>.csv`
@@ -30,6 +29,7 @@ class Workflow:
     jobs: int
     md5: dict[str, str]
     cut_names: bool = True
+    imitates: str | None = None  # of a simulated one: whose jobs it has
 
     @property
     def table(self) -> Download:
@@ -85,6 +85,11 @@ WORKFLOWS = {
         ),
     )
 }
+SIMULATED = {
+    name: Workflow(name, f"a simulated workflow like {WORKFLOWS[real].title}", 0, {}, imitates=real)
+    for name, real in (("sample_jobs", "1000genome"), ("sample_mosaic", "montage"))
+}
+ALL = WORKFLOWS | SIMULATED
 KINDS = ("None", "cpu_2", "cpu_3", "cpu_4", "hdd_5", "hdd_10")  # of a worker; None is the word for a normal one
 PROTOCOLS = {
     "runs": "ours: whole runs held out, a fifth to test and a tenth of the others to validate, the same share of every "
@@ -93,10 +98,3 @@ PROTOCOLS = {
     "sequence of its own, so jobs of one worker are on both sides",
     "workflow": "ours: every other workflow of the folder trains and validates, this one tests",
 }
-
-
-def workflow_of(name: str) -> Workflow:
-    """Return the workflow of this name; raise BadInput if there is none."""
-    if name not in WORKFLOWS:
-        raise BadInput(f"There is no workflow {name!r}; choose {', '.join(WORKFLOWS)}.")
-    return WORKFLOWS[name]
