@@ -13,6 +13,7 @@ METHODS ?=
 SPLITS ?= 0
 ENCODER ?=
 OTHER  ?=
+ASKED  ?=
 PROMOTE ?=
 SEEDS  ?= 0
 SPEC   ?=
@@ -29,7 +30,7 @@ GPU  := $(shell nvidia-smi -L 2>/dev/null)
 REQUIREMENTS := $(if $(GPU),requirements/gpu.txt,requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run sweep compare supervised check test table notebooks lint clean
+.PHONY: help run sweep compare supervised workflows check test table notebooks lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +57,10 @@ compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by
 supervised: $(VENV)/run.stamp ## what learns from labels on DATA=sample_supervised with SEEDS on SPLITS; ENCODER and OTHER as in its notebook
 	@$(BIN)/python -m commands.supervised --data "$(LABELED)" --seeds $(SEEDS) --splits $(SPLITS) \
 		$(if $(METHODS),--methods $(METHODS)) $(if $(ENCODER),--encoder "$(ENCODER)") $(if $(OTHER),--other "$(OTHER)")
+
+workflows: $(VENV)/run.stamp ## jobs of scientific workflows, DATA="1000genome montage" LOG=folder; by default two simulated ones
+	@$(BIN)/python -m commands.workflows $(if $(filter-out sample,$(DATA)),--data $(DATA)) --splits $(SPLITS) \
+		$(if $(LOG),--log "$(LOG)") $(if $(filter-out tiny-llama,$(MODEL)),--model "$(MODEL)") $(if $(ASKED),--asked "$(ASKED)")
 
 check: $(VENV)/test.stamp ## style, types and the fast tests, about a minute
 	@$(BIN)/ruff check .

@@ -148,6 +148,7 @@ def workflow_options(options: argparse.Namespace) -> argparse.Namespace:
             raise BadInput(
                 f"--{name.replace('_', '-')} is for logs, and {options.name} is a table of jobs; leave it out."
             )
+    _check_seed(options)
     protocol = options.protocol or "runs"
     if protocol not in workflows.PROTOCOLS:
         raise BadInput(f"--protocol {protocol} is for logs; of jobs choose {', '.join(workflows.PROTOCOLS)}.")
@@ -277,11 +278,15 @@ def find_split(options: argparse.Namespace, spec: Spec | None, default: SplitSet
         settings = replace(settings, validation_share=options.validation_share)
     if options.anomalies is not None or options.labels_share is not None:
         settings = _with_labels(options, settings)
-    if not 0 <= options.seed <= MOST_SEED:
-        raise BadInput(f"--seed {options.seed} cannot be used; give one from 0 to {MOST_SEED:,}.")
+    _check_seed(options)
     if (settings.train_normals or 2) < 2 or not 0 < settings.validation_share < 1:
         raise BadInput("The split needs --train-normals of at least 2 and a --validation-share between 0 and 1.")
     return settings
+
+
+def _check_seed(options: argparse.Namespace) -> None:
+    if not 0 <= options.seed <= MOST_SEED:
+        raise BadInput(f"--seed {options.seed} cannot be used; give one from 0 to {MOST_SEED:,}.")
 
 
 def _with_labels(options: argparse.Namespace, settings: SplitSettings) -> SplitSettings:

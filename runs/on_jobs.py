@@ -7,9 +7,10 @@ a worker, or a run.
 import contextlib
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -26,7 +27,7 @@ Texts = Callable[[pl.DataFrame], list[str]]
 def fitted(make: steps.Make, data: Data, seed: int = 0) -> Any:
     """Return the detector after it has learned a data folder, without a run folder."""
     detector = make(seed=seed, templates=data.templates)
-    train, validation = (steps.learned(data, split, detector) for split in ("train", "validation"))
+    train, validation = (cast("Labeled", steps.learned(data, split, detector)) for split in ("train", "validation"))
     return learned(detector, train, validation)
 
 
@@ -88,8 +89,8 @@ def lead(over: pl.DataFrame, other: pl.DataFrame) -> tuple[float, float, float]:
     Both have the same rows in the same order.
     """
     labels, runs = over["label"].to_numpy(), over["run"].to_numpy()
-    scores = (frame["log_odds"].to_numpy() for frame in (over, other))
-    return by_run.difference(by_run.average_precision, labels, *scores, runs)
+    ours, theirs = over["log_odds"].to_numpy(), other["log_odds"].to_numpy()
+    return by_run.difference(by_run.average_precision, labels, ours, theirs, runs)
 
 
 # --------------------------------------------------------------------------------------------------------------- early
@@ -125,7 +126,7 @@ def first_alarms(verdicts: pl.DataFrame, validation: pl.DataFrame, alpha: float)
     """Return how workers are flagged as soon as the log-odds exceed a threshold, and how much of a run that saves.
 
     The threshold is exceeded by the share `alpha` of validation normals at some time (the n + 1 rule), and no label of
-    the test moves it. `saved` is the median share of the run's time that was left when a throttled worker was flagged.
+    the test moves it. `saved` is the mean share of the run's time that was left when a throttled worker was flagged.
     """
     highest = validation.filter(pl.col("label") == 0).group_by("run", "worker").agg(pl.col("log_odds").max())
     ordered = np.sort(highest["log_odds"].to_numpy())[::-1]
@@ -191,3 +192,80 @@ def shown_of(workers: list[Worker], labels: np.ndarray, jobs: int, seed: int) ->
         own = (worker.types[place : place + 1], worker.numbers[place : place + 1])
         picked.append(Worker(worker.workflow, worker.run, worker.name, *own))
     return Labeled(picked, targets[chosen])
+
+
+# ------------------------------------------------------------------------------------------- from workflow to workflow
+
+
+def transferred(
+    detector: Any,
+    workers: list[Worker],
+    labels: np.ndarray,
+    extra: Labeled,
+    judged_on: Data,
+    ranked_with: Data | None,
+) -> pl.DataFrame:
+    """Return the verdicts of the test jobs of `judged_on` by a detector that learned other workers and `extra` jobs.
+
+    With `ranked_with`, the data of these workers, numbers are first put as quantiles of all jobs of their own workflow.
+    """
+    theirs = cast("list[Worker]", extra.sequences)
+    tested, true = workers_of(judged_on, "test")
+    if ranked_with is not None:
+        here, there = _Ranks(ranked_with), _Ranks(judged_on)
+        workers, theirs, tested = here(workers), there(theirs), there(tested)
+    shown = Labeled(cast("Any", [*workers, *theirs]), np.concatenate([labels, extra.labels]))
+    learned(detector, shown, shown)
+    own = _frame(tested, true).select(pl.all().repeat_by(pl.Series([*map(len, tested)])).explode())
+    return own.with_columns(log_odds=pl.Series(detector.log_odds_of_jobs(tested)))
+
+
+class _Ranks:
+    """Numbers of jobs as their quantiles among all jobs of a data folder, whose labels are not read."""
+
+    def __init__(self, data: Data) -> None:
+        lines = [[line] for line in range(1, len(data.jobs) + 1)]
+        self._sorted = np.sort(np.concatenate([worker.numbers for worker in data.workers(lines)]), axis=0)  # nan last
+        self._known = (~np.isnan(self._sorted)).sum(0)
+
+    def __call__(self, workers: list[Worker]) -> list[Worker]:
+        """Return the workers with quantiles for numbers."""
+        return [replace(worker, numbers=self._ranked(worker.numbers)) for worker in workers]
+
+    def _ranked(self, numbers: np.ndarray) -> np.ndarray:
+        found = np.full_like(numbers, np.nan)
+        for column, count in enumerate(self._known):
+            values = numbers[:, column]
+            places = np.searchsorted(self._sorted[:count, column], values) / max(1, count)
+            found[:, column] = np.where(np.isnan(values), np.nan, places)
+        return found
+
+
+def forgotten(
+    first: Data,
+    second: Data,
+    rows: int,
+    make_texts: Callable[[pl.DataFrame], Texts],
+    make: Callable[[str | None], Any],
+) -> pl.DataFrame:
+    """Return what a text classifier knows of both workflows before and after it went on to the second one.
+
+    `make_texts` gives the texts of jobs as training jobs have them, `make` an untrained classifier, or one that goes on
+    from a saved model.
+    """
+    shown = []
+    parts = {
+        data.name: [jobs_of(data, split, rows) for split in ("train", "validation", "test")] for data in (first, second)
+    }
+    texts = {name: make_texts(train) for name, (train, _, _) in parts.items()}
+    detector = make(None)
+    with TemporaryDirectory() as kept:
+        for stage, (name, (train, check, _)) in zip(("first", "then"), parts.items(), strict=True):
+            learned(detector, as_texts(train, texts[name]), as_texts(check, texts[name]))
+            for judged, (_, _, test) in parts.items():
+                about = {"learned": stage, "on": name, "judged on": judged}
+                shown.append(figures(about, judged_texts(detector, test, texts[judged])))
+            if stage == "first":
+                detector.save(Path(kept) / "first")
+                detector = make(str(Path(kept) / "first"))
+    return pl.DataFrame(shown)

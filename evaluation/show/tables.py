@@ -1,6 +1,6 @@
 """Frames that the notebooks show, and the sentences under them."""
 
-from math import log
+from math import isnan, log
 
 import numpy as np
 import polars as pl
@@ -141,6 +141,20 @@ def intervals(found: dict) -> pl.DataFrame:
 def _with_interval(measured: dict, name: str) -> str | None:
     value, low, high = (measured[f"{name}{end}"] for end in ("", "_low", "_high"))
     return None if value is None else f"{value:.3f} ({low:.3f} - {high:.3f})"
+
+
+def beside_intervals(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame with each figure and the columns of its ends, `<name>_low` and `<name>_high`, as one text."""
+    ended = [name for name in frame.columns if {f"{name}_low", f"{name}_high"} <= set(frame.columns)]
+    ends = {f"{name}_{end}" for name in ended for end in ("low", "high")}
+    texts = {
+        name: [
+            "-" if value is None or isnan(value) else f"{value:.3f} ({low:.3f} to {high:.3f})"
+            for value, low, high in frame.select(name, f"{name}_low", f"{name}_high").iter_rows()
+        ]
+        for name in ended
+    }
+    return frame.with_columns(pl.Series(name, text) for name, text in texts.items()).drop(ends)
 
 
 def headline(found: dict) -> pl.DataFrame:

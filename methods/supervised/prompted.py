@@ -1,12 +1,12 @@
-"""A language model that is asked about a text and not trained: with examples in its prompt, or as a judge of entailment.
+"""A language model that is asked about a text, not trained: with examples in its prompt, or as a judge of entailment.
 
-- `InContext`: a causal language model is told what the classes look like, by examples of training (and their mean
-  numbers, if asked), and the score is how much likelier the word for anomalous is than that for normal as the next one.
-  Nothing is sampled and no answer is read out of prose, as the source does (Jin et al., SC 2024).
+- `InContext`: a causal language model is told what the classes look like, by examples of training, and the score is
+  how much likelier the word for anomalous is than that for normal as the next one. Nothing is sampled, and no answer
+  is read out of prose, as the source does (Jin et al., SC 2024).
 - `ZeroShot`: a model of natural language inference (Yin, Hay and Roth, EMNLP 2019) says how much likelier "this job is
   anomalous" follows from the text than "this job is normal"; what the two sentences say is up to `wording`.
 
-Both are made for experiments: they have no threshold, so that only their ranking says something, and they are not saved.
+Both are for experiments: they have no threshold, so that only their ranking says something, and they are not saved.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,10 +1,12 @@
 """Job tables of FlowBench, downloaded and unpacked to the layout that a folder of one's own has."""
 
+import lzma
 import zipfile
+import zlib
 from pathlib import Path
 
 from core.errors import BadInput
-from core.files import replace
+from core.files import disk_fault, replace
 from parsing.lines.download import fetch
 from parsing.workflows.specs import WORKFLOWS, Workflow
 from parsing.workflows.tables import RUN_NUMBER
@@ -34,5 +36,9 @@ def _unpack(archive: Path, place: Path) -> None:
                     if member.file_size > MOST_BYTES:
                         raise BadInput(f"{archive} holds {name} of {member.file_size:,} bytes, which is no run.")
                     (place / name).write_bytes(opened.read(member))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+            if not any(place.iterdir()):
+                raise BadInput(f"{archive} holds no run of a workflow; after rm {archive} it is fetched again.")
+    except OSError as error:
+        raise disk_fault(error, place.as_posix()) or error from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BadInput(f"{archive} cannot be unpacked ({error}); after rm {archive} it is fetched again.") from error

@@ -93,7 +93,9 @@ def resplit_jobs(folder: Path, data: Data, seed: int) -> tuple[dict, list[dict],
 
     Raise BadInput if it has one split alone.
     """
-    manifest, protocol = data.manifest, data.manifest["split"]["protocol"]["name"]
+    manifest, protocol = data.manifest, (data.manifest["split"].get("protocol") or {}).get("name")
+    if protocol not in PROTOCOLS or not manifest["sources"]:
+        raise BadInput(f"data/{data.name}/manifest.json does not say how its jobs are split; {data.remedy}")
     if data.has_one_split:
         raise BadInput(f"data/{data.name} has the published split, and a seed changes nothing in it; use it as it is.")
     tested = manifest["sources"][0]["file"] if protocol == "workflow" else None

@@ -21,7 +21,7 @@ def in_order(jobs: pl.DataFrame, graph: list[str], order: list[int] | None, work
     """Return the jobs in the order of the publication: runs as listed, in each the jobs by their place in its graph.
 
     Runs that no list names follow in the order of their numbers. Jobs without a place follow in that of NumPy's
-    heapsort, which is no stable sort.
+    sort, which is not stable, and may be another one with another version or another kind of processor: the MD5 says.
     """
     places = {name: place for place, name in enumerate(_cut(graph) if workflow.cut_names else graph)}
     listed = {run: place for place, run in enumerate(order or [])}

@@ -47,6 +47,6 @@ def _refuse_empty(jobs: pl.DataFrame, split: pl.Series) -> None:
     for part in (TRAIN, VALIDATION, TEST):
         if not ((split == part) & (jobs["label"] == 0)).any():
             raise BadInput(
-                f"{jobs.select(RUN).n_unique()} runs leave no normal worker for the {part} split; give a folder with "
+                f"Of {jobs.select(RUN).n_unique()} runs none leaves a normal worker for the {part} split; give "
                 "more runs of the workflow."
             )

@@ -12,9 +12,10 @@ from core.errors import BadInput
 from core.jobs import COUNTERS, FEATURES, SCHEMA
 from parsing.workflows.specs import KINDS, Workflow
 
-RUN_NUMBER = re.compile(r"run(\d+)\.csv$")
+RUN_NUMBER = re.compile(r"run(\d{1,9})\.csv$")
 NAMED = {"worker": "kickstart_hostname", "kind": "anomaly_type"}
 TIMES = {"submit": "submit", "start": "execute_start", "end": "execute_end"}  # epoch seconds
+LATEST = 1e11  # seconds, of the year 5138; a table in milliseconds is beyond it
 _ID = r"(_P?ID\d+|_\d+)+$"  # what tells jobs of one type apart: frequency_ID0000012, stage_out_local_condorpool_2_0
 _AUXILIARY = r"^(create_dir|cleanup)_.*$"
 _REMEDY = "it must be a job table as FlowBench has them, one csv a run of the workflow."
@@ -103,8 +104,10 @@ def read_run(path: Path) -> pl.DataFrame:
     numbers = text.select(pl.col(numeric).cast(pl.Float64, strict=False))
     for name in numeric:
         _refuse(path, text[name], text[name].is_not_null() & ~numbers[name].is_finite().fill_null(False), "no number")
+    for name in TIMES.values():
+        _refuse(path, text[name], numbers[name].abs() > LATEST, "no time in seconds")
     for name in (text.columns[0], *NAMED.values(), *TIMES.values()):
-        _refuse(path, text[name], text[name].is_null(), f"missing in column {name}")
+        _refuse(path, text[name], text[name].is_null(), f"missing in column {name or 1}")
     _refuse(path, text["anomaly_type"], ~text["anomaly_type"].is_in(KINDS), f"no known anomaly: {', '.join(KINDS)}")
     _refuse(path, text[text.columns[0]], ~text[text.columns[0]].is_first_distinct(), "a job that stands there twice")
     times = [
@@ -125,7 +128,7 @@ def read_run(path: Path) -> pl.DataFrame:
 def _read_text(path: Path) -> pl.DataFrame:
     """Return the cells as text; only an empty one is missing, so that the word None stays a word."""
     try:
-        return pl.read_csv(path, infer_schema=False)
+        return pl.read_csv(path, infer_schema=False, glob=False)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read ({str(error).splitlines()[0]}); {_REMEDY}") from error
 
@@ -150,10 +153,11 @@ def read_order(source: Source) -> list[int] | None:
     if source.order is None:
         return None
     found = _read_json(source.order)
-    order = found.get(source.workflow.name) if isinstance(found, dict) else None
-    if order is not None and not (isinstance(order, list) and all(type(number) is int for number in order)):
+    order = found.get(source.workflow.name, []) if isinstance(found, dict) else None
+    numbers = order if isinstance(order, list) else [None]
+    if any(type(number) is not int for number in numbers) or len(set(numbers)) < len(numbers):
         raise BadInput(f"{source.order} must hold a list of run numbers for each workflow; fetch it again.")
-    return order
+    return order or None
 
 
 def _read_json(path: Path) -> object:

@@ -21,10 +21,13 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from core.errors import BadInput
 from methods.parts.learning import DEVICE
 from methods.parts.loading import FAULTS, LOADING, loading_fault
+
+disable_progress_bar()  # of a model saved and loaded in a second
 
 _WIDE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256}
 _DECODER = _WIDE | {"num_key_value_heads": 4}
