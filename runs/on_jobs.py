@@ -61,6 +61,17 @@ def verdicts_of_workers(detector: Any, data: Data, split: str = "test") -> pl.Da
     return _frame(workers, labels).with_columns(detector.score(workers)["log_odds"])
 
 
+def verdicts_of_a_run_folder(scores: pl.DataFrame) -> pl.DataFrame:
+    """Return the verdicts of every worker, or single job, as test_scores.parquet of a run has them."""
+    names = pl.col("sequence_id").str.split_exact("/", 1).struct
+    return scores.select(
+        run=names.field("field_0").str.replace("-run0*", " "),
+        worker=names.field("field_1"),
+        label="label",
+        log_odds="log_odds",
+    )
+
+
 def verdicts_of_runs(workers: pl.DataFrame) -> pl.DataFrame:
     """Return those of runs: a run is anomalous if a worker is, and looks as its strangest worker does."""
     return workers.group_by("run", maintain_order=True).agg(pl.col("label", "log_odds").max())

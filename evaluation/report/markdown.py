@@ -18,6 +18,8 @@ SAMPLES = {  # of which full data set
     "hdfs_keys": "hdfs", "hdfs_2pct": "hdfs", "hdfs_time": "hdfs", "bgl_keys": "bgl", "bgl_time": "bgl",
     "hdfs_2pct_supervised": "hdfs", "bgl_logllm": "bgl",
 }  # fmt: skip
+JOB_PROTOCOLS = ("runs", "published", "workflow")  # of workflow jobs
+SAME_ROWS = ("1000genome_published",)  # whose published figures are of the same rows
 # What a paper's figure on the whole data set stands beside in README.md: our method's next of kin, its protocol named.
 BESIDE = "LogGPT"
 OURS, FLOOR, RIVAL = "tiny-llama, default verdict", "best floor, learns nothing", "best rival, default verdict"
@@ -189,6 +191,9 @@ def _command(row: dict) -> str:
 
     On data whose training keeps labels there are as many runs as seeds on each split.
     """
+    if row["protocol"] in JOB_PROTOCOLS:
+        name = shlex.quote(row["data"].removesuffix("_published"))
+        return f'make workflows DATA={name} SPLITS="{" ".join(map(str, row["split_seed"]))}"'
     if row["learned_from"] == "labels" or row["protocol"] == "supervised":
         asked = {"SEEDS": row["seed"] if row["model"] else [0], "SPLITS": row["split_seed"]}
         shown = (f'{name}="{" ".join(map(str, values))}"' for name, values in asked.items())
@@ -234,13 +239,16 @@ def _published(about: dict, published: pl.DataFrame) -> list[str]:
     rows = published.filter(pl.col("data") == SAMPLES.get(about["data"], about["data"])).to_dicts()
     if not rows:
         return []
-    why = "a sample here" if about["data"] in SAMPLES else "another protocol"
+    if about["data"] in SAME_ROWS:
+        why = "Published, of the same rows"
+    else:
+        why = f"Published, **not comparable** ({'a sample here' if about['data'] in SAMPLES else 'another protocol'})"
     lines = [
         f"- {row['method']}: F1 {number(row['f1'])}, P {number(row['precision'])}, R {number(row['recall'])}; "
         f"{row['protocol']}; {row['source']}; verified: {row['verified']}"
         for row in rows
     ]
-    return ["\n".join([f"Published, **not comparable** ({why}):", "", *lines])]
+    return ["\n".join([f"{why}:", "", *lines])]
 
 
 # ----------------------------------------------------------------------------------------------------- on disk
