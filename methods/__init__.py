@@ -3,7 +3,8 @@
 The contract of a detector:
 
 - `method` and `name`: the file it is in and which of its models it is; the two name the run folder.
-- `reads`: "keys", or "text" if its sequences are to hold the words of each event (its template) in place of its key.
+- `reads`: "keys", or "text" if its sequences are to hold the words of each event (its template) in place of its key, or
+  "jobs" if a sequence is to be a `Worker` (core/jobs.py), with what was measured of each job.
 - `learns`: "normals", or "labels" if it is to see labeled anomalies, too.
 - `describe()`: its settings, a flat dict that JSON can hold.
 - `fit(train, validation, checkpoints)`: learns sequences, all normal; one that learns from labels gets `Labeled`
