@@ -109,7 +109,8 @@ def _all_seen(known: pl.Series, asked: pl.Series) -> pl.Series:
     """Return whether every item of each list of `asked` occurs in a list of `known`."""
     items = known.explode().unique()
     rows = asked.alias("items").to_frame().with_row_index("row").explode("items")
-    return rows.group_by("row", maintain_order=True).agg(pl.col("items").is_in(items.implode()).all())["items"]
+    seen = rows.with_columns(pl.col("items").is_in(items.implode()))  # not in the groups: each would look it all up
+    return seen.group_by("row", maintain_order=True).agg(pl.col("items").all())["items"]
 
 
 # --------------------------------------------------------------------------------------------------------- counts
