@@ -168,6 +168,11 @@ class _Quantiles(QuantileTransformer):
         super().__init__(output_distribution=shape, random_state=seed)
         self.shape, self.missing, self.seed = shape, missing, seed
 
+    def fit(self, numbers: np.ndarray, labels: np.ndarray | None = None) -> "_Quantiles":
+        """Learn the quantiles, of few jobs as many as there are."""
+        self.n_quantiles = min(1_000, len(numbers))
+        return super().fit(numbers)
+
     def transform(self, numbers: np.ndarray) -> np.ndarray:
         """Return the quantiles (rows, columns)."""
         return np.nan_to_num(super().transform(numbers), nan=self.missing)
