@@ -31,6 +31,9 @@ def run(options: argparse.Namespace) -> int:
     """Make the data folders that are missing, and execute the notebook."""
     check(options)
     for name in options.data:
+        if name not in ALL:
+            raise BadInput(f"There is no workflow {name!r}; choose among {', '.join(ALL)}.")
+    for name in options.data:
         make_folders(name, options.log)
     wanted = ("data", "splits", "model", "asked")
     parameters = {name.upper(): getattr(options, name) for name in wanted}
@@ -42,8 +45,6 @@ def run(options: argparse.Namespace) -> int:
 
 def make_folders(name: str, log: Path | None) -> None:
     """Make the data folders of a workflow, whole runs held out and as published, unless they are there."""
-    if name not in ALL:
-        raise BadInput(f"There is no workflow {name!r}; choose among {', '.join(ALL)}.")
     source = ["--log", str(log)] if log else []
     for folder, protocol in ((name, "runs"), (f"{name}{PUBLISHED}", "published")):
         place = Path("data") / folder

@@ -233,7 +233,7 @@ def open_folder(folder: Path) -> Data:
         raise BadInput(f"{folder.as_posix()} lacks {Path(str(error.filename)).name}; {found.remedy}") from error
     if made != found.manifest["data_hash"]:
         raise BadInput(
-            f"{folder.as_posix()} was changed after it was made: sequences.parquet and templates.csv have the hash "
+            f"{folder.as_posix()} was changed after it was made: its sequences, templates or jobs have the hash "
             f"{made}, its manifest says {found.manifest['data_hash']}; {found.remedy}"
         )
     return found
@@ -243,7 +243,9 @@ def _command(folder: Path) -> str:
     if folder.name == "sample":
         return "python parse_logs.py sample"
     if (folder / "jobs.parquet").is_file():
-        return f"python parse_logs.py {folder.name.partition('-')[0]} --log FOLDER --out {folder.as_posix()}"
+        name, is_published, _ = folder.name.partition("-")[0].partition("_published")
+        protocol = " --protocol published" if is_published else ""
+        return f"python parse_logs.py {name} --log FOLDER{protocol} --out {folder.as_posix()}"
     if folder.name == LABELED_SAMPLE:
         return f"python parse_logs.py {' '.join(LABELED_SAMPLE_OPTIONS)}"
     return f"python parse_logs.py hdfs --log FILE --labels FILE --out {folder.as_posix()} (other logs: data/README.md)"

@@ -62,5 +62,7 @@ def _draws(runs: np.ndarray, seed: int):
 
 
 def _middle(found: list[float]) -> tuple[float, float]:
+    if np.isnan(found).all():  # one class alone
+        return float("nan"), float("nan")
     low, high = np.nanquantile(found, [0.025, 0.975])
     return float(low), float(high)

@@ -151,8 +151,8 @@ def first_alarms(verdicts: pl.DataFrame, validation: pl.DataFrame, alpha: float)
     return {
         "threshold": threshold,
         "f1": by_run.f1(labels, np.where(flags, 1.0, -1.0), np.ones(len(labels))),
-        "recall": float(flags[labels == 1].mean()),
-        "false_alarm_rate": float(flags[labels == 0].mean()),
+        "recall": float(flags[labels == 1].mean()) if (labels == 1).any() else None,
+        "false_alarm_rate": float(flags[labels == 0].mean()) if (labels == 0).any() else None,
         "jobs_until_flagged": _median(hits["jobs"]),
         "saved": None if hits.is_empty() else 1 - hits["passed"].to_numpy().mean(),
     }

@@ -18,8 +18,8 @@ from tests.changed import other_data
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("train", "get_k", "test")  # of one run; compare.ipynb is about many
-ALL = (*NAMES, "notebooks/compare", "notebooks/supervised")
-SAMPLES = {"notebooks/supervised": "sample_supervised"}  # where it is not the sample of the others
+ALL = (*NAMES, "notebooks/compare", "notebooks/supervised", "notebooks/workflows")
+SAMPLES = {"notebooks/supervised": "sample_supervised", "notebooks/workflows": "sample_jobs"}  # not that of the others
 
 
 def notebook(name: str) -> nbformat.NotebookNode:
@@ -56,15 +56,15 @@ def test_every_used_name_of_the_shared_modules_exists(name):
     import utils
     from commands import compare, supervised
     from evaluation import compare as comparison
-    from evaluation.show import label_plots
-    from runs import changes, trials
+    from evaluation.show import job_plots, label_plots
+    from runs import changes, on_jobs, trials
 
     modules = {"utils": utils, "compare": compare, "comparison": comparison, "supervised": supervised}
-    modules |= {"label_plots": label_plots, "changes": changes, "trials": trials}
+    modules |= {one.__name__.rpartition(".")[2]: one for one in (changes, job_plots, label_plots, on_jobs, trials)}
     source = "\n".join(cell.source for cell in code_cells(name))
     shared = (
         r"(?<!\.)\b(utils|compare|comparison|supervised|label_plots|changes|trials|steps|compare_plots|floors|plots|reasons|rules"
-        r"|tables|verdicts)\.(?!py\b|ipynb\b)(\w+)"
+        r"|tables|verdicts|job_plots|on_jobs)\.(?!py\b|ipynb\b)(\w+)"
     )
     for module, attribute in re.findall(shared, source):
         owner = modules.get(module) or getattr(utils, module)
@@ -111,11 +111,15 @@ def test_the_first_cell_fetches_the_repository_on_a_hosted_runtime_and_only_ther
 
 
 def test_one_cell_of_parameters_the_same_three_and_no_k_typed_by_hand():
+    from commands import workflows
+
     for name in ALL:
         cells = [cell for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", [])]
         assert len(cells) == 1
         same = 3 if name in NAMES else 1
         told = parameters("train").replace('"sample"  #', f'"{SAMPLES.get(name, "sample")}"  #')
+        if name == "notebooks/workflows":  # the only one of several data folders: those that its command makes
+            told = f"DATA = {json.dumps(workflows.read_options([]).data)}  #"
         assert [*map(setting, parameters(name).splitlines()[:same])] == [*map(setting, told.splitlines()[:same])]
         source = "\n".join(cell.source for cell in code_cells(name))
         assert not re.search(r"\bK\s*=\s*\d", source)
@@ -217,6 +221,34 @@ def test_methods_that_learn_from_labels_stand_beside_a_tree(labeled, tmp_path):
     trials = pl.read_csv(folder / "trials.csv")
     assert trials["status"].unique().to_list() == ["done"]
     assert len(trials.unique(["method", "seed", "about"])) == len(trials)
+
+
+@pytest.mark.slow
+def test_workflow_jobs_are_judged_from_the_table_of_jobs_to_early_verdicts(tmp_path):
+    """Its own command has no fewer rows and runs than a person wants, so a script sets those; one folder is enough."""
+    script = (
+        "from pathlib import Path\n"
+        "import parse_logs\n"
+        "from commands import notebooks, workflows\n"
+        "notebooks.prepare_environment()\n"
+        "parse_logs.SAMPLE_RUNS = 24\n"
+        "workflows.make_folders('sample_jobs', None)\n"
+        "output = Path('results/sample_jobs/workflows/workflows.ipynb')\n"
+        "notebooks.execute('notebooks/workflows', output, {'DATA': ['sample_jobs'], 'ROWS': 60})\n"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    asked = [sys.executable, "-c", script]
+    done = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    folder = tmp_path / "results" / "sample_jobs" / "workflows"
+    figures = ("held_out_runs", "after_jobs", "a_run", "learning_curve")
+    assert {*(f"{name}.png" for name in figures), "workflows.ipynb"} <= {path.name for path in folder.iterdir()}
+    rows = pl.read_csv(tmp_path / "results" / "runs.csv")
+    assert {"jobs", "workers", "counts", "words"} <= set(rows["method"]) and set(rows["status"]) == {"done"}
+    cells = [cell for cell in nbformat.read(folder / "workflows.ipynb", as_version=4).cells if cell.cell_type == "code"]
+    outputs = [output for cell in cells for output in cell.outputs]
+    said = [output.text for output in outputs if output.get("name") == "stderr"]
+    assert "95% interval" in json.dumps(outputs) and all("n_quantiles" in text for text in said)  # see its command
 
 
 @pytest.mark.slow
