@@ -61,7 +61,7 @@ def test_a_text_depends_on_its_job_alone_and_not_on_those_beside_it(form):
 
 def test_bins_are_of_all_training_jobs_and_bins_of_type_of_those_of_the_type():
     train, job = pl.concat([evenly("sort"), evenly("merge", 1_000)]), jobs("merge", [1_050.5] * 9)
-    assert shown(JobTexts("bins", train)(job)[0], "runtime") == "74"  # of 202 jobs half are below 101
+    assert shown(JobTexts("bins", train)(job)[0], "runtime") == "75"  # 150 of the 202 are below it
     assert shown(JobTexts("bins of type", train)(job)[0], "runtime") == "50"
 
 
@@ -81,7 +81,7 @@ def test_a_number_that_no_training_job_has_is_one_bin_and_a_missing_one_none(for
 
 @pytest.mark.parametrize("form", ["bins", "bins of type"])
 def test_few_values_are_spread_over_the_hundred_parts_so_that_the_largest_is_not_like_the_least(form):
-    """Of two values an edge is one of them; places that were counted would be 0 and 1 of 100."""
+    """Equal edges are one; places that were only counted would be 0 to 3 of 100."""
     train = jobs("sort", *([float(number % 2)] * 9 for number in range(100)))
     texts = JobTexts(form, train)(jobs("sort", [0.0] * 9, [1.0] * 9, [2.0] * 9))
     places = [int(shown(text, "runtime")) for text in texts]
