@@ -10,6 +10,7 @@ import polars as pl
 import torch
 
 from core.data import Labeled
+from core.errors import BadInput
 from core.jobs import Worker
 from core.keys import KeyNumbers
 from methods.parts import disk
@@ -102,8 +103,14 @@ class JobDetector:
             names = np.split(np.array(types.keys, dtype=object)[tensors["types"].numpy()], ends)
             parts = zip(about["workers"], names, numbers, strict=True)
             workers = [Worker(workflow, run, name, tuple(of), rows) for (workflow, run, name), of, rows in parts]
+            if train is not None and _names(cast("Workers", train.sequences)) != _names(workers):
+                raise BadInput(f"{Path(folder).as_posix()} has the workers of another data set; {disk.AGAIN}")
             detector._fit(workers, tensors["labels"].numpy())
         return detector
+
+
+def _names(workers: Workers) -> list[tuple[str, int, str]]:
+    return [(worker.workflow, worker.run, worker.name) for worker in workers]
 
 
 Templates = Mapping[str, str | None]

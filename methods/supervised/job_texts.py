@@ -3,7 +3,8 @@
 - `published`: LLM_AD's sentence, values as Python prints them.
 - `short`: short names, and values to three digits.
 - `log`: short names, and 100 log10(1 + value) as a whole number.
-- `bins`: short names, and which hundredth of the training values it falls into.
+- `bins`: short names, and a number from 0 to 99: its place among the hundredths of the training values, equal ones
+  counted once.
 - `bins of type`: the same among the training jobs of its type, which is named first.
 
 Quantiles are those of training jobs. What was not measured is `nan` in the first and `none` in the others.

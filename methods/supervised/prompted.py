@@ -137,7 +137,7 @@ class ZeroShot:
 
 
 def _named(model: str) -> str:
-    checkpoint = choices.find_checkpoint(model, gpu=False)
+    checkpoint = None if model.startswith("tiny-") else choices.find_checkpoint(model, gpu=False)
     if checkpoint is None:
         raise BadInput(f"{model} is made from a config and knows no language to be asked in; name a pretrained model.")
     return checkpoint

@@ -63,6 +63,7 @@ class SFT:
 
     method = "sft"
     reads, learns = "text", "labels"
+    _saved_bases: dict[str, str] | None = None
 
     def __init__(
         self,
@@ -80,15 +81,23 @@ class SFT:
         if lora and model in TINY:
             raise BadInput(f"{model} is made from a config, and LoRA on random weights learns nothing; leave out lora.")
         self.model, self.seed, self.lora, self.recipe = model, seed, lora, recipe
+        if model.startswith("tiny-") and model not in TINY:
+            raise BadInput(f"There is no text classifier {model!r}; choose {', '.join(TINY)}, or a name or folder.")
         self.checkpoint = None if model in TINY else choices.find_checkpoint(model, gpu=False)
         self.settings = settings or choose_settings(recipe, self.checkpoint is not None, lora)
-        self.name = f"{short_name(model)}{'-lora' if lora else ''}{'-published' if recipe == 'published' else ''}"
+        self.name = self._named(model)
+
+    def _named(self, model: str) -> str:
+        adapted, published = "-lora" if self.lora else "", "-published" if self.recipe == "published" else ""
+        return f"{short_name(model)}{adapted}{published}"
 
     def describe(self) -> dict:
         """Return the settings that a run keeps in its `config.json`, with the checkpoint that they belong to."""
         return asdict(self.settings) | self._bases() | {"recipe": self.recipe}
 
     def _bases(self) -> dict[str, str]:
+        if self._saved_bases is not None:  # of a model saved whole, which needs its base no more
+            return self._saved_bases
         return choices.base_of(self.checkpoint or self.model)
 
     @property
@@ -189,9 +198,14 @@ class SFT:
         about = read_checked(Path(folder) / "sft.json", SavedSFT, disk.AGAIN)
         settings = check(json.dumps(about["settings"]), Settings, Path(folder) / "sft.json", disk.AGAIN)
         with disk.fitting(folder):
-            detector = cls(about["model"], about["seed"], lora=about["lora"], recipe=about["recipe"], settings=settings)
+            # A model saved whole stands for itself: the checkpoint that it began as may be gone.
+            base = about["model"] if about["lora"] or about["model"] in TINY else str(folder)
+            detector = cls(base, about["seed"], lora=about["lora"], recipe=about["recipe"], settings=settings)
             if about["lora"]:
                 choices.refuse_other_bases(folder, about["bases"], detector._bases())
+            else:
+                detector.model, detector._saved_bases = about["model"], about["bases"]
+                detector.name = detector._named(about["model"])
             detector.known = about["known"]
             if train is not None and detector.known != _identity(text for (text,) in _joined(train).sequences):
                 raise BadInput(f"{Path(folder).as_posix()} has the texts of another data set; {disk.AGAIN}")
@@ -201,7 +215,7 @@ class SFT:
 
     def _loaded(self, folder: Path) -> TextClassifier:
         # Of a tiny model by its own class: the one that goes with the family would split words in another way.
-        kind = PreTrainedTokenizerFast if self.checkpoint is None else AutoTokenizer
+        kind = PreTrainedTokenizerFast if self.model in TINY else AutoTokenizer
         tokenizer = kind.from_pretrained(folder, local_files_only=True, **LOADING)
         if self.lora:
             assert self.checkpoint is not None

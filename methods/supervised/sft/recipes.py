@@ -1,6 +1,6 @@
 """How a text classifier is trained: every setting with its source. `RECIPES[name]`; a run keeps its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,5 @@ RECIPES = {
 def choose_settings(recipe: str, pretrained: bool, lora: bool) -> Settings:
     """Return the settings of a recipe, `house` or `published`, for this model."""
     if recipe == "published":
-        return RECIPES["published"]
+        return replace(RECIPES["published"], lora_rank=RECIPES["house, LoRA"].lora_rank if lora else None)
     return RECIPES[("house, LoRA" if lora else "house, pretrained") if pretrained else "house"]
