@@ -187,6 +187,7 @@ class SFT:
         """Write the model, or its adapter and head, with its tokenizer and the settings, all or nothing."""
         about = {name: getattr(self, name) for name in ("method", "model", "recipe", "lora", "seed", "known")}
         about |= {"bases": self._bases(), "settings": asdict(self.settings)}
+        about["model"] = self.model if self.lora else short_name(self.model)  # where an adapter finds its base
         with disk.replace_folder(folder) as place:
             (place / "sft.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
             self.network.tokenizer.save_pretrained(place)
