@@ -59,6 +59,7 @@ def test_the_file_tree_names_every_room_and_nothing_else():
         "parsing/lines",
         "parsing/templates",
         "parsing/sequences",
+        "parsing/workflows",
     }
     assert present - {"__pycache__"} <= named
 
