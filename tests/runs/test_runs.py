@@ -305,7 +305,10 @@ def test_published_figures_are_marked_as_not_comparable_with_a_sample():
     runs = ledger.read(markdown.PUBLISHED.with_name("results.csv"))
     parts = markdown.everything(runs, markdown.read_published()).split("Published, ")
     assert len(parts) > 4
-    assert all(part.startswith("**not comparable**") and "verified: " in part for part in parts[1:])
+    same = [part for part in parts[1:] if part.startswith("of the same rows")]
+    assert len(same) == len(markdown.SAME_ROWS) and not set(markdown.SAME_ROWS) & set(markdown.SAMPLES)
+    assert all(part.startswith("**not comparable**") or part in same for part in parts[1:])
+    assert all("verified: " in part for part in parts[1:])
 
 
 @pytest.mark.parametrize("wrong", ["score", "event_log_probabilities"])
