@@ -85,6 +85,8 @@ class SFT:
             raise BadInput(f"There is no text classifier {model!r}; choose {', '.join(TINY)}, or a name or folder.")
         self.checkpoint = None if model in TINY else choices.find_checkpoint(model, gpu=False)
         self.settings = settings or choose_settings(recipe, self.checkpoint is not None, lora)
+        if lora and self.settings.lora_rank is None:
+            raise BadInput("LoRA needs a rank; give settings with lora_rank, or leave them out.")
         self.name = self._named(model)
 
     def _named(self, model: str) -> str:
@@ -162,7 +164,8 @@ class SFT:
         model, tokenizer = load_pretrained(self.checkpoint)
         own = self.settings
         if self.lora:
-            model = add_lora(model, own.lora_rank or 8, own.lora_alpha, own.lora_dropout)
+            assert own.lora_rank is not None
+            model = add_lora(model, own.lora_rank, own.lora_alpha, own.lora_dropout)
         return on_device(model, tokenizer)
 
     # ------------------------------------------------------------------------------------------------------- scoring

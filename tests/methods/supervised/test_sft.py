@@ -278,6 +278,8 @@ def test_an_unknown_recipe_or_model_and_lora_on_random_weights_are_one_sentence(
         SFT(recipe="paper")
     with pytest.raises(BadInput, match="LoRA on random weights learns nothing"):
         SFT("tiny-bert", lora=True)
+    with pytest.raises(BadInput, match="LoRA needs a rank"):
+        SFT("owner/model", lora=True, settings=Settings())
     with pytest.raises(BadInput, match="no text classifier 'tiny-mamba'"):
         SFT("tiny-mamba")
 
