@@ -1,4 +1,7 @@
-"""What the detectors that read jobs share: their numbers as one table, and fits that are made again on loading."""
+"""What the detectors that read jobs share: their numbers as one table, and how they are kept.
+
+Trees are kept as they were learned; the others are quick to fit, so their training is kept and they are fitted again.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +17,7 @@ from core.errors import BadInput
 from core.jobs import Worker
 from core.keys import KeyNumbers
 from methods.parts import disk
+from methods.parts.boosting import Boosting
 from methods.parts.labels import check_both_classes, judged
 
 Workers = Sequence[Worker]
@@ -37,9 +41,10 @@ def means(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 class JobDetector:
-    """A detector of workers by their jobs; what is kept is what it was fitted on, and loading fits it again.
+    """A detector of workers by their jobs.
 
-    A subclass names itself and gives `_learn` and `log_odds_of_jobs`, or `_log_odds` of workers.
+    A subclass names itself and gives `_learn` and `log_odds_of_jobs`, or `_log_odds` of workers; one that has trees
+    names them in `trees`, and they are what is kept.
     """
 
     method: str
@@ -47,6 +52,7 @@ class JobDetector:
     reads, learns = "jobs", "labels"
     seed: int
     types: KeyNumbers
+    trees: dict[str, Boosting]
 
     def describe(self) -> dict:
         """Return the settings that a run keeps in its `config.json`."""
@@ -71,7 +77,8 @@ class JobDetector:
         return pl.DataFrame({"epoch": [0], "seconds": [time.perf_counter() - started]})
 
     def _fit(self, workers: Workers, labels: np.ndarray) -> None:
-        self.types, self.learned = KeyNumbers.of([list(worker) for worker in workers]), (workers, labels)
+        self.types, self.trees = KeyNumbers.of([list(worker) for worker in workers]), {}
+        self.learned, self.names = (workers, labels), _names(workers)
         self.parameters = self._learn(workers, labels)
 
     def score(self, sequences: Workers) -> pl.DataFrame:
@@ -79,13 +86,18 @@ class JobDetector:
         return judged(self._log_odds(sequences), self.reads)
 
     def save(self, folder: Path) -> None:
-        """Write the training jobs with their labels, and the settings, all or nothing."""
+        """Write the trees, or the training jobs with their labels, and the settings, all or nothing."""
+        about = {"method": self.method, "model": self.name, "seed": self.seed, "workers": self.names}
+        if self.trees:
+            parts = {
+                f"{name}.{part}": tensor for name, tree in self.trees.items() for part, tensor in tree.tensors().items()
+            }
+            disk.save(folder, about, self.types, parts)
+            return
         workers, labels = self.learned
-        parts = {"numbers": stacked(workers), "lengths": lengths_of(workers), "labels": labels.astype(np.int8)}
-        parts["types"] = np.concatenate([self.types.encode(list(worker)) for worker in workers])
-        about = {"method": self.method, "model": self.name, "seed": self.seed}
-        about["workers"] = [[worker.workflow, worker.run, worker.name] for worker in workers]
-        disk.save(folder, about, self.types, {name: torch.from_numpy(part) for name, part in parts.items()})
+        own = {"numbers": stacked(workers), "lengths": lengths_of(workers), "labels": labels.astype(np.int8)}
+        own["types"] = np.concatenate([self.types.encode(list(worker)) for worker in workers])
+        disk.save(folder, about, self.types, {name: torch.from_numpy(part) for name, part in own.items()})
 
     @classmethod
     def make(cls, name: str, seed: int) -> Self:
@@ -94,19 +106,35 @@ class JobDetector:
 
     @classmethod
     def load(cls, folder: Path, train: Labeled | None = None) -> Self:
-        """Return a saved detector, fitted again on what was saved; raise BadInput as `disk.load`."""
+        """Return a saved detector; raise BadInput as `disk.load`."""
         about, types, tensors = disk.load(folder, cls.method, train)
         with disk.fitting(folder):
-            detector = cls.make(about["model"], about["seed"])
-            ends = np.cumsum(tensors["lengths"].numpy())[:-1]
-            numbers = np.split(tensors["numbers"].numpy(), ends)
-            names = np.split(np.array(types.keys, dtype=object)[tensors["types"].numpy()], ends)
-            parts = zip(about["workers"], names, numbers, strict=True)
-            workers = [Worker(workflow, run, name, tuple(of), rows) for (workflow, run, name), of, rows in parts]
-            if train is not None and _names(cast("Workers", train.sequences)) != _names(workers):
+            detector, names = cls.make(about["model"], about["seed"]), [tuple(name) for name in about["workers"]]
+            if train is not None and _names(cast("Workers", train.sequences)) != names:
                 raise BadInput(f"{Path(folder).as_posix()} has the workers of another data set; {disk.AGAIN}")
-            detector._fit(workers, tensors["labels"].numpy())
+            if "lengths" in tensors:
+                detector._fit(_workers(names, types, tensors), tensors["labels"].numpy())
+                return detector
+            detector.types, detector.names, detector.trees = types, names, _trees(tensors)
+            detector.parameters = sum(tree.size for tree in detector.trees.values())
         return detector
+
+
+def _workers(names: list[tuple], types: KeyNumbers, tensors: dict[str, torch.Tensor]) -> list[Worker]:
+    ends = np.cumsum(tensors["lengths"].numpy())[:-1]
+    numbers = np.split(tensors["numbers"].numpy(), ends)
+    kinds = np.split(np.array(types.keys, dtype=object)[tensors["types"].numpy()], ends)
+    parts = zip(names, kinds, numbers, strict=True)
+    return [Worker(workflow, run, name, tuple(of), rows) for (workflow, run, name), of, rows in parts]
+
+
+def _trees(tensors: dict[str, torch.Tensor]) -> dict[str, Boosting]:
+    """Return the trees by name, in the order in which they were kept."""
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in sorted(tensors.items()):
+        of, _, part = name.rpartition(".")
+        parts.setdefault(of, {})[part] = tensor
+    return {name: Boosting.of(part) for name, part in parts.items()}
 
 
 def _names(workers: Workers) -> list[tuple[str, int, str]]:

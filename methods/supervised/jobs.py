@@ -20,7 +20,6 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -29,6 +28,7 @@ from sklearn.preprocessing import QuantileTransformer
 from core.errors import BadInput
 from core.jobs import FEATURES, IN_RUN, NUMBERS, OWN, STAGES
 from core.keys import UNSEEN, KeyNumbers
+from methods.parts.boosting import Boosting
 from methods.parts.jobs import JobDetector, Templates, Workers, lengths_of, stacked
 from methods.parts.labels import SUREST, to_log_odds
 
@@ -74,8 +74,12 @@ class Jobs(JobDetector):
         if self.name == "boosting-early":
             numbers = np.concatenate([until(stage, numbers) for stage in STAGES])
             targets = np.tile(targets, len(STAGES))
+        if self.name.startswith("boosting"):
+            typed = self.name == "boosting-context"
+            self.trees["jobs"] = Boosting(TREES, self.seed, typed=typed).fit(numbers, targets)
+            return self.trees["jobs"].size
         self._model = self._classifier().fit(numbers, targets)
-        return numbers.size if self.name == "neighbors" else _size(self._model)
+        return numbers.size if self.name == "neighbors" else self._model[-1].coef_.size + 1
 
     def _numbers(self, workers: Workers) -> np.ndarray:
         """Return what the model sees of each job, (jobs, columns)."""
@@ -85,9 +89,6 @@ class Jobs(JobDetector):
         return with_types(self.types, workers, numbers[:, [NUMBERS.index(name) for name in CONTEXT]])
 
     def _classifier(self):
-        if self.name.startswith("boosting"):
-            typed = [len(CONTEXT)] if self.name == "boosting-context" else None
-            return HistGradientBoostingClassifier(**TREES, random_state=self.seed, categorical_features=typed)
         if self.name == "logistic":
             return make_pipeline(
                 _Quantiles("normal", MISSING["logistic"], self.seed), LogisticRegression(max_iter=1_000)
@@ -111,11 +112,13 @@ class Jobs(JobDetector):
         numbers = self._numbers(workers)
         if self.name == "threshold":
             return self._rule.above(numbers)
+        if self.trees:
+            return self.trees["jobs"].log_odds(numbers)
         return to_log_odds(self._model.predict_proba(numbers)[:, 1])
 
     def log_odds_after(self, stage: str, workers: Workers) -> np.ndarray:
         """Return the log-odds (jobs,) of each job as it was known after a stage; of `boosting-early` alone."""
-        return to_log_odds(self._model.predict_proba(until(stage, self._numbers(workers)))[:, 1])
+        return self.trees["jobs"].log_odds(until(stage, self._numbers(workers)))
 
 
 def until(stage: str, numbers: np.ndarray) -> np.ndarray:
@@ -126,9 +129,9 @@ def until(stage: str, numbers: np.ndarray) -> np.ndarray:
 
 
 def with_types(types: KeyNumbers, workers: Workers, numbers: np.ndarray) -> np.ndarray:
-    """Return the numbers with the number of each job's type as a last column, nan for one that training never saw."""
+    """Return the numbers with the number of each job's type as a first column, nan for one that training never saw."""
     codes = np.concatenate([types.encode(list(worker)) for worker in workers]).astype(np.float64)
-    return np.column_stack([numbers, np.where(codes == UNSEEN, np.nan, codes)])
+    return np.column_stack([np.where(codes == UNSEEN, np.nan, codes), numbers])
 
 
 class _Rule:
@@ -180,10 +183,3 @@ class _Quantiles(QuantileTransformer):
     def fit_transform(self, numbers: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Fit, then return the quantiles."""
         return self.fit(numbers).transform(numbers)
-
-
-def _size(model) -> int:
-    """Return how many numbers a fitted model holds: nodes of trees, or coefficients."""
-    if isinstance(model, HistGradientBoostingClassifier):
-        return sum(len(tree.nodes) for stage in model._predictors for tree in stage)
-    return model[-1].coef_.size + 1

@@ -12,13 +12,12 @@ Both have also learned workers of which only the first jobs were known, so that 
 """
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
 from core.errors import BadInput
 from core.jobs import IN_RUN, NUMBERS, OWN, SO_FAR
+from methods.parts.boosting import Boosting
 from methods.parts.jobs import JobDetector, Templates, Workers, lengths_of, stacked
-from methods.parts.labels import SUREST
 from methods.supervised.jobs import TREES, with_types
 
 WORKERS = ("boosting", "boosting-early")
@@ -61,32 +60,29 @@ class WorkerBoosting(JobDetector):
         numbers, targets = self._numbers(workers), np.repeat(labels, lengths)
         log_odds = np.empty(len(targets))
         for rest, held_out in _folds(workers, lengths):
-            log_odds[held_out] = self._of_jobs().fit(numbers[rest], targets[rest]).decision_function(numbers[held_out])
-        self._job_model = self._of_jobs().fit(numbers, targets)
+            log_odds[held_out] = self._of_jobs().fit(numbers[rest], targets[rest]).log_odds(numbers[held_out])
+        self.trees["jobs"] = self._of_jobs().fit(numbers, targets)
         known = [self._summaries(workers, log_odds)]
         known += [self._summaries(*_first(workers, log_odds, jobs)) for jobs in PREFIXES]
         rows, answers = np.concatenate(known), np.tile(labels, len(known))
-        self._models = [
-            HistGradientBoostingClassifier(**OF_WORKERS, random_state=self.seed * MODELS + number).fit(rows, answers)
-            for number in range(MODELS)
-        ]
-        trees = [tree for model in (self._job_model, *self._models) for stage in model._predictors for tree in stage]
-        return sum(len(tree.nodes) for tree in trees)
+        for number in range(MODELS):
+            model = Boosting(OF_WORKERS, self.seed * MODELS + number).fit(rows, answers)
+            self.trees[f"workers{number}"] = model
+        return sum(model.size for model in self.trees.values())
 
-    def _of_jobs(self) -> HistGradientBoostingClassifier:
-        return HistGradientBoostingClassifier(**TREES, random_state=self.seed, categorical_features=[len(self._seen)])
+    def _of_jobs(self) -> Boosting:
+        return Boosting(TREES, self.seed, typed=True)
 
     def _numbers(self, workers: Workers) -> np.ndarray:
         return with_types(self.types, workers, stacked(workers)[:, self._seen])
 
     def log_odds_of_jobs(self, workers: Workers) -> np.ndarray:
         """Return the log-odds (jobs,) of each job by itself, those of a worker together."""
-        return np.clip(self._job_model.decision_function(self._numbers(workers)), -SUREST, SUREST)
+        return self.trees["jobs"].log_odds(self._numbers(workers))
 
     def _log_odds(self, workers: Workers) -> np.ndarray:
-        rows = self._summaries(workers, self._job_model.decision_function(self._numbers(workers)))
-        found = np.mean([model.decision_function(rows) for model in self._models], axis=0)
-        return np.clip(found, -SUREST, SUREST)
+        rows = self._summaries(workers, self.log_odds_of_jobs(workers))
+        return np.mean([model.log_odds(rows) for name, model in self.trees.items() if name != "jobs"], axis=0)
 
     def _summaries(self, workers: Workers, log_odds: np.ndarray) -> np.ndarray:
         """Return what is learned of each worker, (workers, columns).

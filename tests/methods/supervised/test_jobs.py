@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import load_file
 from sklearn.metrics import f1_score
 
 import parse_logs
@@ -118,6 +119,14 @@ def test_a_model_of_another_workflow_or_method_is_refused_before_it_judges_anyth
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CASES if "boosting" in name])
+def test_trees_are_kept_without_the_jobs_that_they_were_learned_from(name, fitted, tmp_path):
+    """A shared model would give the training away; and loading would take as long as training."""
+    fitted(name).save(tmp_path / "model")
+    kept = load_file(tmp_path / "model" / "weights.safetensors")
+    assert kept and not {"numbers", "labels", "lengths"} & set(kept)
+
+
 def test_a_saved_transformer_is_not_read_as_boosting_which_has_the_same_method(fitted, train, tmp_path):
     fitted("workers/transformer").save(tmp_path / "model")
     with pytest.raises(BadInput, match="do not fit together"):
@@ -178,7 +187,7 @@ def test_a_type_that_training_never_saw_is_missing_and_not_the_last_one():
     """-1 would be refused as a category or, worse, be one of training."""
     worker = Worker("flow", 1, "w", ("b", "new", "a"), np.arange(6.0).reshape(3, 2))
     found = with_types(KeyNumbers(["a", "b"]), [worker], worker.numbers)
-    np.testing.assert_array_equal(found, [[0, 1, 1], [2, 3, np.nan], [4, 5, 0]])
+    np.testing.assert_array_equal(found, [[1, 0, 1], [np.nan, 2, 3], [0, 4, 5]])
 
 
 @pytest.mark.parametrize("name", CASES)
