@@ -34,6 +34,17 @@ def accuracy(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> flo
     return float(np.average((scores > 0) == (labels == 1), weights=weights))
 
 
+def precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """Return the share of anomalies among what has a score above 0; nan where nothing has."""
+    flags = scores > 0
+    return float(np.average(labels[flags] == 1, weights=weights[flags])) if weights[flags].sum() else float("nan")
+
+
+def recall(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """Return the share of anomalies that have a score above 0; nan without one."""
+    return precision(scores > 0, np.where(labels == 1, 1.0, -1.0), weights)
+
+
 def measured(
     figure: Figure, labels: np.ndarray, scores: np.ndarray, runs: np.ndarray, seed: int = 0
 ) -> tuple[float, float, float]:

@@ -16,11 +16,16 @@ import numpy as np
 import polars as pl
 
 from core.data import Data, Labeled
-from core.jobs import STAGES, Worker
+from core.jobs import SCHEMA, STAGES, Worker
 from evaluation import by_run
 from runs import steps
 
 FIGURES: dict[str, by_run.Figure] = {"f1": by_run.f1, "average_precision": by_run.average_precision}
+AS_PUBLISHED: dict[str, by_run.Figure] = {
+    "accuracy": by_run.accuracy,
+    "precision": by_run.precision,
+    "recall": by_run.recall,
+}
 Texts = Callable[[pl.DataFrame], list[str]]
 
 
@@ -92,6 +97,15 @@ def figures(about: Mapping[str, Any], verdicts: pl.DataFrame) -> dict:
             zip((name, f"{name}_low", f"{name}_high"), by_run.measured(figure, labels, log_odds, runs), strict=True)
         )
     return row
+
+
+def figures_as_published(about: Mapping[str, Any], verdicts: pl.DataFrame) -> dict:
+    """Return `figures` after those that the publication gives beside F1, which have no interval."""
+    labels, log_odds = verdicts["label"].to_numpy(), verdicts["log_odds"].to_numpy()
+    ones = np.ones(len(labels))
+    return figures(
+        dict(about) | {name: figure(labels, log_odds, ones) for name, figure in AS_PUBLISHED.items()}, verdicts
+    )
 
 
 def lead(over: pl.DataFrame, other: pl.DataFrame) -> tuple[float, float, float]:
@@ -191,6 +205,25 @@ def judged_texts(detector: Any, jobs: pl.DataFrame, texts: Texts) -> pl.DataFram
     """Return the verdicts of jobs that a detector reads as texts."""
     log_odds = detector.score(as_texts(jobs, texts).sequences)["log_odds"]
     return jobs.select(run=pl.format("{} {}", "workflow", "run"), worker="worker", label="label").with_columns(log_odds)
+
+
+def log_odds_of_nothing(make: Callable[[int], Any], train: Labeled, validation: Labeled, texts: Texts) -> pl.DataFrame:
+    """Return what a text classifier answers where nothing is said, by five seeds: what it leans to by itself.
+
+    `text` is the empty text and that of a job of which no number is known; then mean, spread, least and most.
+    """
+    nothing = pl.DataFrame(schema=SCHEMA).clear(1)  # one row of nulls
+    asked = {"empty": "", "no number is known": texts(nothing)[0]}
+    answers = []
+    for seed in range(5):
+        found = learned(make(seed), train, validation).score([[text] for text in asked.values()])["log_odds"]
+        answers += [{"text": name, "log_odds": one} for name, one in zip(asked, found, strict=True)]
+    one = pl.col("log_odds")
+    return (
+        pl.DataFrame(answers)
+        .group_by("text", maintain_order=True)
+        .agg(mean=one.mean(), spread=one.std(), least=one.min(), most=one.max())
+    )
 
 
 def shown_of(workers: list[Worker], labels: np.ndarray, jobs: int, seed: int) -> Labeled:

@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, average_precision_score, f1_score
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, precision_score, recall_score
 
 from evaluation import by_run
 
-FIGURES = (by_run.f1, by_run.average_precision, by_run.accuracy)
+FIGURES = (by_run.f1, by_run.average_precision, by_run.accuracy, by_run.precision, by_run.recall)
 
 
 def drawn(seed: int, rows: int = 200, runs: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -30,6 +30,8 @@ def test_figures_are_those_of_scikit_learn_with_weights_as_a_draw_gives_them(see
     given = {"sample_weight": weights}
     assert by_run.f1(labels, scores, weights) == pytest.approx(f1_score(labels, scores > 0, **given))
     assert by_run.accuracy(labels, scores, weights) == pytest.approx(accuracy_score(labels, scores > 0, **given))
+    assert by_run.precision(labels, scores, weights) == pytest.approx(precision_score(labels, scores > 0, **given))
+    assert by_run.recall(labels, scores, weights) == pytest.approx(recall_score(labels, scores > 0, **given))
     expected = average_precision_score(labels, scores, **given)
     assert by_run.average_precision(labels, scores, weights) == pytest.approx(expected)
 

@@ -13,6 +13,7 @@ import parse_logs
 from core.data import Data, Labeled, open_data, open_folder
 from core.errors import BadInput
 from core.jobs import FEATURES, NUMBERS, STAGES
+from methods.supervised.job_texts import JobTexts
 from methods.supervised.job_transformer import JobTransformer, Settings
 from methods.supervised.jobs import Jobs
 from methods.supervised.workers import WorkerBoosting
@@ -297,3 +298,31 @@ def test_a_changed_table_of_jobs_is_refused(place, tmp_path):
         open_folder(folder)
     set_manifest(folder)
     assert open_folder(folder).manifest["data_hash"] != before
+
+
+def test_the_answer_to_nothing_is_asked_of_the_empty_text_and_of_a_job_without_numbers():
+    """The publication asked untrained heads alone, so it measured how they were drawn."""
+    asked = []
+
+    class Leaning:
+        def __init__(self, seed: int) -> None:
+            self.seed = seed
+
+        def fit(self, *_) -> None:
+            pass
+
+        def score(self, sequences):
+            asked.append([text for (text,) in sequences])
+            return pl.DataFrame({"log_odds": [float(self.seed), 1.0]})
+
+    train = pl.DataFrame({name: [1.0, 2.0] for name in FEATURES} | {"type": ["a", "b"]})
+    found = on_jobs.log_odds_of_nothing(Leaning, NONE, NONE, JobTexts("published", train))
+    assert asked == [["", "".join(f"{name} is nan " for name in FEATURES)]] * 5
+    assert found.row(0) == ("empty", 2.0, pytest.approx(2.5**0.5), 0.0, 4.0)
+    assert found.row(1) == ("no number is known", 1.0, 0.0, 1.0, 1.0)
+
+
+def test_figures_as_published_worked_by_hand():
+    verdicts = pl.DataFrame({"run": ["a", "a", "b", "b"], "label": [1, 1, 0, 0], "log_odds": [1.0, -1.0, 2.0, -2.0]})
+    row = on_jobs.figures_as_published({"method": "m"}, verdicts)
+    assert (row["accuracy"], row["precision"], row["recall"], row["f1"]) == (0.5, 0.5, 0.5, 0.5)
