@@ -1,4 +1,4 @@
-"""Gradient boosting of histogram trees that is kept as arrays, so that loading it needs neither a fit nor a pickle.
+"""Gradient boosting of histogram trees that is kept as arrays, so that loading it takes no fit and evaluates nothing.
 
 The trees are scikit-learn's (`HistGradientBoostingClassifier`, after Ke et al., NeurIPS 2017), and so is the code that
 asks them; what is private there is used here alone, and a test holds both to the same log-odds.
