@@ -9,13 +9,12 @@ sequence keep the scores they have. Counts never excuse such a sequence, since t
 rules stay as they were calibrated, and their own verdicts, the static ones, stand beside.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from core.errors import BadInput
+from core.answers import read_filled
 from evaluation import metrics, rules
 
 HANDLINGS = ("ask_once",)
@@ -203,35 +202,7 @@ def answered(queue: pl.DataFrame) -> dict[str, str]:
 def read_answers(path: Path) -> pl.DataFrame:
     """Return the queue in a triage.csv that a person has filled in: `benign`, `alert` in any case, or nothing yet.
 
-    Raises BadInput if the file cannot be read, a column is missing, an answer is another word, or a key stands twice.
+    A fresh queue brings numbers of its own for those that a spreadsheet has rewritten. Raises BadInput as
+    `read_filled`.
     """
-    remedy = "mend it, or rename it and run test.ipynb for a new one."
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets put a mark before the first column
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, ValueError, csv.Error) as error:
-        raise BadInput(f"{path.as_posix()} cannot be read as UTF-8 ({error}); {remedy}") from error
-    missing = [name for name in TRIAGE_SCHEMA if name not in columns]
-    if missing:
-        raise BadInput(f"{path.as_posix()} line 1 has no column {missing[0]}, separated by commas; {remedy}")
-    _refuse_unclear(path, rows, remedy)
-    cells = [{name: (row[name] or "").strip() or None for name in TRIAGE_SCHEMA} for _, row in rows]
-    queue = pl.DataFrame(cells, schema=dict.fromkeys(TRIAGE_SCHEMA, pl.String))
-    # numbers that a spreadsheet has rewritten do not matter: a fresh queue brings its own
-    return queue.with_columns(pl.col("answer").str.to_lowercase()).cast(pl.Schema(TRIAGE_SCHEMA), strict=False)
-
-
-def _refuse_unclear(path: Path, rows: list[tuple[int, dict]], remedy: str) -> None:
-    lines: dict[str, int] = {}
-    for line, row in rows:
-        answer, key = (row["answer"] or "").strip(), (row["key"] or "").strip()
-        if answer.lower() not in (BENIGN, ALERT, ""):
-            raise BadInput(
-                f"{path.as_posix()} line {line}: the answer {answer!r} is neither {BENIGN} nor {ALERT}; "
-                "write one of the two, or leave it empty, and run test.ipynb again."
-            )
-        if key in lines:
-            raise BadInput(f"{path.as_posix()} line {line}: key {key} stands in line {lines[key]}, too; {remedy}")
-        lines[key] = line
+    return read_filled(path, TRIAGE_SCHEMA, (BENIGN, ALERT), "test.ipynb")

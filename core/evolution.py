@@ -1,0 +1,53 @@
+"""What a person says of templates that training never saw: a reworded old one, or a new event (evolution.csv).
+
+Similarity and context cannot tell the two apart, so a proposal changes nothing until somebody has answered `same`.
+methods/words/matching.py makes the proposals.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from core.answers import read_filled
+from core.errors import BadInput
+from core.keys import Sequences
+
+SAME, NEW = "same", "new"
+EVOLUTION = "evolution.csv"  # its name in a data folder
+EVOLUTION_SCHEMA: dict[str, type[pl.DataType]] = {
+    "key": pl.String,
+    "template": pl.String,
+    "proposed_key": pl.String,  # null where nothing speaks for any old key
+    "proposed_template": pl.String,
+    "similarity": pl.Float64,  # of the two templates, 0 to 1
+    "context": pl.Float64,  # mean log-probability, in nats, of the old key in the new one's places
+    "old_vanished": pl.Boolean,  # the old key does not occur in the new log
+    "lines": pl.Int64,
+    "answer": pl.String,
+}
+
+
+def read_evolution(path: Path) -> pl.DataFrame:
+    """Return an evolution.csv that a person has filled in: `same`, `new` in any case, or nothing yet.
+
+    Raises BadInput as `read_filled`, and where `same` is answered without a proposed key.
+    """
+    table = read_filled(path, EVOLUTION_SCHEMA, (SAME, NEW), "parse_logs.py")
+    unclear = table.filter(pl.col("answer") == SAME, pl.col("proposed_key").is_null())
+    if len(unclear):
+        raise BadInput(
+            f"{path.as_posix()}: key {unclear['key'][0]} is answered {SAME} and has no proposed_key; write the old key "
+            f"it is the same as, or answer {NEW}."
+        )
+    return table
+
+
+def accepted(table: pl.DataFrame) -> dict[str, str]:
+    """Return the old key of each key that is answered `same`."""
+    return dict(table.filter(pl.col("answer") == SAME).select("key", "proposed_key").iter_rows())
+
+
+def apply(sequences: Sequences, old_keys: Mapping[str, str]) -> list[list[str]]:
+    """Return the sequences with each key of `accepted` read as its old key; all other keys stay."""
+    return [[old_keys.get(key, key) for key in keys] for keys in sequences]
