@@ -32,13 +32,14 @@ from evaluation import floors, rules
 from methods.supervised.counts import Counts
 from methods.words import matching
 from methods.words.encoders import SentenceEncoder
+from methods.words.places import Expected
 from parsing.templates.messages import template_key
 from runs import changes
 
 RATES = (0.05, 0.10, 0.15, 0.20, 0.30)
 SEEDS = 5
 ALPHA = 0.01  # false alarms that the bigram's threshold allows
-Propose = Callable[[Mapping[str, str], Mapping[str, str], Sequences, matching.Context], pl.DataFrame]
+Propose = Callable[[Mapping[str, str], Mapping[str, str], Sequences, Expected], pl.DataFrame]
 
 
 class Changed(NamedTuple):
@@ -127,8 +128,8 @@ def words_of(data: Data) -> dict[str, str]:
 def nearest(similarity: matching.Similarity) -> Propose:
     """Return proposals of the most similar old template, whatever stands around it."""
 
-    def propose(known: Mapping[str, str], new: Mapping[str, str], sequences: Sequences, context: matching.Context):
-        old = [key for key in context.keys.keys if key in known]
+    def propose(known: Mapping[str, str], new: Mapping[str, str], sequences: Sequences, expected: Expected):
+        old = [key for key in expected.keys.keys if key in known]
         best = similarity(list(new.values()), [known[key] for key in old]).argmax(1)
         return pl.DataFrame({"key": list(new), "proposed_key": [old[place] for place in best]})
 
@@ -138,8 +139,8 @@ def nearest(similarity: matching.Similarity) -> Propose:
 def in_context(similarity: matching.Similarity, beta: float) -> Propose:
     """Return proposals by pooled context and this similarity."""
 
-    def propose(known: Mapping[str, str], new: Mapping[str, str], sequences: Sequences, context: matching.Context):
-        return matching.propose(known, new, sequences, context, similarity, beta)
+    def propose(known: Mapping[str, str], new: Mapping[str, str], sequences: Sequences, expected: Expected):
+        return matching.propose(known, new, sequences, expected, similarity, beta)
 
     return propose
 
@@ -178,10 +179,10 @@ def remembered(encoder: SentenceEncoder) -> Callable[[list[str]], np.ndarray]:
 
 @dataclass(frozen=True)
 class Learned:
-    """What training gives: contexts of the normals and of all, and the verdicts."""
+    """What training gives: what is expected by the normals and of all, and the verdicts."""
 
-    normals: matching.Context
-    everything: matching.Context
+    normals: Expected
+    everything: Expected
     training: pl.Series
     decision: dict
     tree: Counts | None
@@ -205,22 +206,22 @@ def learn(data: Data) -> Learned:
     validation = data.split("validation", "keys")["keys"]
     counted = floors.count_ngrams(normals, validation)["bigram"]
     seen = floors.familiarity(normals, validation).select("count_vector_seen")
-    context = matching.bigram_context(normals.to_list())
-    decision = rules.calibrate(pl.concat([counted, seen], how="horizontal"), len(context.keys), ALPHA)
+    expected = Expected.by_bigram(normals.to_list())
+    decision = rules.calibrate(pl.concat([counted, seen], how="horizontal"), len(expected.keys), ALPHA)
     tree = Counts("tree") if data.training_anomalies else None
     if tree:
         tree.fit(whole, data.labeled("validation"), Path())
-    return Learned(context, matching.bigram_context(whole.sequences), normals, decision, tree)
+    return Learned(expected, Expected.by_bigram(whole.sequences), normals, decision, tree)
 
 
-def mapped(propose: Propose | None, changed: Changed, words: dict[str, str], context: matching.Context) -> list:
+def mapped(propose: Propose | None, changed: Changed, words: dict[str, str], expected: Expected) -> list:
     """Return the changed test with every proposal accepted."""
-    known = {key: text for key, text in words.items() if key in set(context.keys.keys)}
+    known = {key: text for key, text in words.items() if key in set(expected.keys.keys)}
     new = sorted({key for keys in changed.sequences for key in keys} - known.keys())
     if propose is None or not new:
         return changed.sequences
     texts = words | changed.words
-    table = propose(known, {key: texts[key] for key in new}, changed.sequences, context)
+    table = propose(known, {key: texts[key] for key in new}, changed.sequences, expected)
     return apply(changed.sequences, accepted(table.with_columns(answer=pl.lit(SAME)).drop_nulls("proposed_key")))
 
 
