@@ -24,7 +24,7 @@ import polars as pl
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from core.evolution import EVOLUTION_SCHEMA
-from core.keys import Sequences
+from core.keys import UNSEEN, Sequences
 from methods.parts.semantics import Encoder, cosines, encode, split_words
 from methods.words.places import Expected, from_expected, missing, neighbors
 
@@ -81,45 +81,45 @@ def propose(
     """Return one row a new template, in their order, columns of `EVOLUTION_SCHEMA`, nothing answered.
 
     `known` and `new` are templates by key, `sequences` the new log. Only keys that `expected` knows are proposed. Null
-    where a template has no known neighbor and is like none of them.
+    where a template is like none of them, and stands beside new ones alone of which the same is true.
     """
     old = [key for key in expected.keys.keys if key in known]
     lines = Counter(key for keys in sequences for key in keys)
+    if not (old and new):
+        return pl.DataFrame(
+            [(*one, *[None] * 5, lines[one[0]], None) for one in new.items()], EVOLUTION_SCHEMA, orient="row"
+        )
     alike = np.full((len(new), len(expected.keys)), -np.inf)  # a key without words is never proposed
-    if old and new:
-        alike[:, expected.keys.encode(old)] = similarity(list(new.values()), [known[key] for key in old])
-    has_neighbor = neighbors(expected, list(new), sequences, {}).any(1)
-    answered = has_neighbor & (alike.max(1, initial=-np.inf) > -np.inf) | (
-        alike.max(1, initial=-np.inf) >= LEAST_SIMILAR
-    )
-    asked = [key for key, found in zip(new, answered, strict=True) if found]
-    choices, fits = _rounds(expected, asked, sequences, beta * alike[answered])
-    rows = {}
-    for number, key in enumerate(asked):
-        choice, name = choices[number], expected.keys.keys[choices[number]]
-        like = alike[answered][number, choice]
-        rows[key] = (name, known[name], float(like), float(fits[number, choice]), lines[name] == 0)
-    cells = [(key, text, *rows.get(key, (None,) * 5), lines[key], None) for key, text in new.items()]
-    return pl.DataFrame(cells, schema=EVOLUTION_SCHEMA, orient="row")
+    alike[:, expected.keys.encode(old)] = similarity(list(new.values()), [known[key] for key in old])
+    choices, fits = _rounds(expected, list(new), sequences, alike, beta)
+    rows = []
+    for number, (key, template) in enumerate(new.items()):
+        found: tuple = (None,) * 5
+        if choices[number] != UNSEEN:
+            place, name = (number, choices[number]), expected.keys.keys[choices[number]]
+            found = (name, known[name], float(alike[place]), float(fits[place]), lines[name] == 0)
+        rows.append((key, template, *found, lines[key], None))
+    return pl.DataFrame(rows, schema=EVOLUTION_SCHEMA, orient="row")
 
 
 def _rounds(
-    expected: Expected, new: list[str], sequences: Sequences, words: np.ndarray
+    expected: Expected, new: list[str], sequences: Sequences, alike: np.ndarray, beta: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the old key of each new one, (n,), and how well each known key fits its neighbors, (n, V).
 
-    `words` (n, V) is what the similarity of the words is worth, in nats.
+    `UNSEEN` where nothing is proposed. `alike` (n, V) is the similarity of the words.
     """
     lines = Counter(key for keys in sequences for key in keys)
-    had = np.array([lines[key] for key in expected.keys.keys], dtype=float)
-    own = np.array([lines[key] for key in new], dtype=float)
+    had, own = (np.array([lines[key] for key in keys], dtype=float) for keys in (expected.keys.keys, new))
     claims = Claims(had, own, expected.shares * sum(lines.values()))
-    fits = neighbors(expected, new, sequences, {})
-    choices = claims.settle(fits + words)
-    for _ in range(ROUNDS - 1):
-        read_as = {key: expected.keys.keys[choice] for key, choice in zip(new, choices, strict=True)}
+    read_as: dict[str, str] = {}
+    for turn in range(ROUNDS):
         fits = neighbors(expected, new, sequences, read_as)
-        choices = claims.settle(fits + words + MISSING * missing(expected, new, sequences, read_as))
+        speaks = fits.any(1) | (alike.max(1) >= LEAST_SIMILAR)
+        absent = missing(expected, new, sequences, read_as) if turn else 0.0
+        choices = claims.settle(fits + beta * alike + MISSING * absent, speaks)
+        pairs = zip(new, choices, strict=True)
+        read_as = {key: expected.keys.keys[choice] for key, choice in pairs if choice != UNSEEN}
     return choices, fits
 
 
@@ -129,17 +129,19 @@ class Claims:
     def __init__(self, had: np.ndarray, own: np.ndarray, expected: np.ndarray) -> None:
         """`had` (V,) lines of each old key in the new log, `own` (n,) of each new key, `expected` (V,) by training."""
         self.had, self.own, self.expected = had.copy(), own, expected
-        self.choices: np.ndarray | None = None
+        self.choices = np.full(len(own), UNSEEN)
 
-    def settle(self, scores: np.ndarray) -> np.ndarray:
-        """Return the old key of each new one, (n,), one after the other, the commonest first; scores (n, V)."""
-        choices = np.zeros(len(scores), int) if self.choices is None else self.choices
+    def settle(self, scores: np.ndarray, speaks: np.ndarray) -> np.ndarray:
+        """Return the old key of each new one, (n,), one after the other, the commonest first; scores (n, V).
+
+        `UNSEEN` where nothing speaks for any, (n,) bool.
+        """
         for number in np.argsort(-self.own, kind="stable"):
-            lines = self.own[number]
-            if self.choices is not None:
-                self.had[choices[number]] -= lines
+            lines, before = self.own[number], self.choices[number]
+            if before != UNSEEN:
+                self.had[before] -= lines
             gained = from_expected(self.had, self.expected) - from_expected(self.had + lines, self.expected)
-            choices[number] = (scores[number] + gained).argmax()
-            self.had[choices[number]] += lines
-        self.choices = choices
-        return choices.copy()
+            self.choices[number] = (scores[number] + gained).argmax() if speaks[number] else UNSEEN
+            if speaks[number]:
+                self.had[self.choices[number]] += lines
+        return self.choices.copy()
