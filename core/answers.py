@@ -1,6 +1,7 @@
 """Tables that a person fills in: questions in rows, the answers in a column of their own."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -8,11 +9,14 @@ import polars as pl
 from core.errors import BadInput
 
 
-def read_filled(path: Path, schema: dict[str, type[pl.DataType]], words: tuple[str, str], program: str) -> pl.DataFrame:
-    """Return a table of `schema`, which has `key` and `answer`: one of two words in any case, or nothing yet.
+def read_filled(
+    path: Path, schema: dict[str, type[pl.DataType]], answers: Mapping[str, str | None], program: str
+) -> pl.DataFrame:
+    """Return a table of `schema`, which has `key` and `answer`: one of `answers` in any case, or nothing yet.
 
-    Numbers that a spreadsheet has rewritten are null. `program` is what makes the table. Raises BadInput if the file
-    cannot be read, a column is missing, an answer is another word, or a key stands twice.
+    Each answer names the column that must not be empty with it, or None. Numbers that a spreadsheet has rewritten are
+    null. `program` is what makes the table. Raises BadInput if the file cannot be read, a column is missing, an answer
+    is another word or lacks its column, or a key stands twice.
     """
     remedy = f"mend it, or rename it and run {program} for a new one."
     try:
@@ -26,23 +30,30 @@ def read_filled(path: Path, schema: dict[str, type[pl.DataType]], words: tuple[s
     if missing:
         raise BadInput(f"{path.as_posix()} line 1 has no column {missing[0]}, separated by commas; {remedy}")
     cells = [{name: (row[name] or "").strip() or None for name in schema} for _, row in rows]
-    _refuse_unclear(path, [(line, cell) for (line, _), cell in zip(rows, cells, strict=True)], words, program)
+    _refuse_unclear(path, {line: cell for (line, _), cell in zip(rows, cells, strict=True)}, answers, program)
     table = pl.DataFrame(cells, schema=dict.fromkeys(schema, pl.String))
-    return table.with_columns(pl.col("answer").str.to_lowercase()).cast(pl.Schema(schema), strict=False)
+    truths = [name for name, dtype in schema.items() if dtype == pl.Boolean]  # spreadsheets write TRUE
+    table = table.with_columns(pl.col("answer").str.to_lowercase(), pl.col(truths).str.to_lowercase() == "true")
+    return table.cast(pl.Schema(schema), strict=False)
 
 
-def _refuse_unclear(path: Path, rows: list[tuple[int, dict]], words: tuple[str, str], program: str) -> None:
+def _refuse_unclear(path: Path, rows: dict[int, dict], answers: Mapping[str, str | None], program: str) -> None:
     lines: dict[str, int] = {}
-    for line, row in rows:
-        answer, key = row["answer"] or "", row["key"] or ""
-        if answer.lower() not in (*words, ""):
+    for line, row in rows.items():
+        answer, key, place = row["answer"] or "", row["key"] or "", f"{path.as_posix()} line {line}"
+        if answer and answer.lower() not in answers:
             raise BadInput(
-                f"{path.as_posix()} line {line}: the answer {answer!r} is neither {words[0]} nor {words[1]}; "
-                f"write one of the two, or leave it empty, and run {program} again."
+                f"{place}: the answer {answer!r} is neither {' nor '.join(answers)}; write one of the two, or leave it "
+                f"empty, and run {program} again."
+            )
+        needed = answers.get(answer.lower())
+        if needed and not row[needed]:
+            raise BadInput(
+                f"{place}: the answer {answer} needs a {needed}, which is empty; write it, or another answer."
             )
         if key in lines:
             raise BadInput(
-                f"{path.as_posix()} line {line}: key {key} stands in line {lines[key]}, too; "
-                f"mend it, or rename it and run {program} for a new one."
+                f"{place}: key {key} stands in line {lines[key]}, too; mend it, or rename it and run {program} for a "
+                "new one."
             )
         lines[key] = line

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
+from core import cells
 from core.answers import read_filled
-from core.errors import BadInput
 from core.keys import Sequences
 
 SAME, NEW = "same", "new"
@@ -28,19 +28,17 @@ EVOLUTION_SCHEMA: dict[str, type[pl.DataType]] = {
 }
 
 
+def write_evolution(folder: Path, table: pl.DataFrame) -> None:
+    """Write a data folder's evolution.csv; a template that begins like a formula is text to a spreadsheet."""
+    cells.guard(table).write_csv(folder / EVOLUTION)
+
+
 def read_evolution(path: Path) -> pl.DataFrame:
     """Return an evolution.csv that a person has filled in: `same`, `new` in any case, or nothing yet.
 
-    Raises BadInput as `read_filled`, and where `same` is answered without a proposed key.
+    Raises BadInput as `read_filled`; `same` needs a proposed key, which a person may have written or changed.
     """
-    table = read_filled(path, EVOLUTION_SCHEMA, (SAME, NEW), "parse_logs.py")
-    unclear = table.filter(pl.col("answer") == SAME, pl.col("proposed_key").is_null())
-    if len(unclear):
-        raise BadInput(
-            f"{path.as_posix()}: key {unclear['key'][0]} is answered {SAME} and has no proposed_key; write the old key "
-            f"it is the same as, or answer {NEW}."
-        )
-    return table
+    return cells.unguard(read_filled(path, EVOLUTION_SCHEMA, {SAME: "proposed_key", NEW: None}, "parse_logs.py"))
 
 
 def accepted(table: pl.DataFrame) -> dict[str, str]:

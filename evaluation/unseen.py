@@ -205,4 +205,4 @@ def read_answers(path: Path) -> pl.DataFrame:
     A fresh queue brings numbers of its own for those that a spreadsheet has rewritten. Raises BadInput as
     `read_filled`.
     """
-    return read_filled(path, TRIAGE_SCHEMA, (BENIGN, ALERT), "test.ipynb")
+    return read_filled(path, TRIAGE_SCHEMA, {BENIGN: None, ALERT: None}, "test.ipynb")

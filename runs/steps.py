@@ -12,13 +12,14 @@ from typing import Protocol
 
 import polars as pl
 
+from core import cells
 from core.asked import check_alpha, check_prevalence
 from core.data import Data, Labeled, open_data
 from core.environment import peak_memory_gb
 from core.errors import BadInput
 from core.files import is_first_process, write
 from evaluation import cut, floors, ledger, rules, unseen, verdicts
-from evaluation.report import cells, page, reasons
+from evaluation.report import page, reasons
 from evaluation.report.alarms import alarms
 from runs import marks
 from runs.folder import LEDGER, Run, start_run

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
+from core import cells
 from core.errors import BadInput
-from evaluation.report import cells
 from evaluation.report.reasons import END, Choices, as_share, judged_rules
 
 SCHEMA: dict[str, type[pl.DataType]] = {

@@ -4,9 +4,10 @@ import polars as pl
 import pytest
 
 import utils
+from core import cells
 from core.data import open_data
 from core.errors import BadInput
-from evaluation.report import cells, markdown
+from evaluation.report import markdown
 from evaluation.report.alarms import read_alarms
 from evaluation.show import notebook
 from runs import steps

@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from core import cells
 from evaluation import floors, metrics, rules
-from evaluation.report import cells, page, reasons
+from evaluation.report import page, reasons
 from evaluation.report.alarms import SCHEMA, alarms
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(2)> & \"quoted\" 'so'"
