@@ -21,8 +21,12 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
+
+from core.data import open_folder
 from core.ending import said_in_a_sentence
 from core.errors import BadInput, printable
+from core.evolution import EVOLUTION, keep_answers, read_evolution, write_evolution
 from parsing.datasets import OWN_MASKS, PROTOCOLS, Spec
 from parsing.lines.blocks import read_here, read_log
 from parsing.lines.download import fetch
@@ -36,11 +40,12 @@ from parsing.sequences.place import refuse_other_sources, refuse_overlap, replac
 from parsing.sequences.ready import write_key_files, write_key_stream
 from parsing.sequences.resplit import resplit
 from parsing.simulate import LABELED_SESSIONS, SESSIONS, simulate
-from parsing.templates.messages import check_matched
 from parsing.workflows.fetching import fetch_workflow
 from parsing.workflows.folder import Made, write_workflow
 from parsing.workflows.simulate import SAMPLE_EFFECT, SAMPLE_RUNS, write_runs
 from parsing.workflows.specs import ALL, SIMULATED, Workflow
+
+SHOWN = 10  # new templates that are printed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,8 +145,8 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
     with ThreadPoolExecutor(1) as pool:  # hashing keeps the core busy that assembling leaves idle
         sources = pool.submit(describe_sources, [log.path, *([labels.path] if labels else [])])
         protocol, counts = assemble(folder, spec, raw, labels, job.plan)
-    if job.plan.templates:
-        check_matched(folder, job.plan.templates)
+    if job.plan.evolve and job.plan.templates:
+        ask_about_new(folder, job.plan.templates, job.options.out / EVOLUTION)
     if log.undecodable:
         print(
             f"  {printable(str(log.path))} line {log.first_undecodable:,} is not UTF-8 ({log.undecodable:,} such "
@@ -150,6 +155,40 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
     read = {"lines": raw.read_lines, "lines_in_sequences": raw.read_lines - rejected.rows, "rejected": rejected.rows}
     read |= {"undecodable": log.undecodable, "anomalous_lines": raw.anomalous_lines}
     return sources.result(), protocol, read | counts
+
+
+def ask_about_new(folder: Path, templates: Path, answered: Path) -> None:
+    """Write evolution.csv into `folder`: of each template that the old ones lack, which of them it may be.
+
+    What a person has said in the evolution.csv that this one replaces is kept.
+    """
+    from methods.words.matching import propose  # scikit-learn, which takes a second and no other log needs
+    from methods.words.places import Expected
+
+    old = open_folder(templates.parent)
+    table = pl.read_csv(
+        folder / "templates.csv", columns=["key", "template", "count"], schema_overrides={"key": pl.String}
+    )
+    table = table.filter(~pl.col("key").is_in(list(old.templates))).sort("count", descending=True)
+    known = {key: text for key, text in old.templates.items() if text is not None}
+    sequences = pl.read_parquet(folder / "sequences.parquet", columns=["keys"])["keys"].to_list()
+    new = dict(table.select("key", pl.col("template").fill_null("")).iter_rows())
+    asked = propose(known, new, sequences, Expected.by_bigram(old.keys("train"))).with_columns(lines=table["count"])
+    if answered.is_file():
+        asked = keep_answers(asked, read_evolution(answered))
+    write_evolution(folder, asked)
+    print_evolution(asked, answered)
+
+
+def print_evolution(asked: pl.DataFrame, path: Path) -> None:
+    """Print the commonest new templates with what they may be, and that only a person can say so."""
+    print(f"  {len(asked):,} templates are new, {asked['proposed_key'].count():,} of them perhaps an old one reworded:")
+    for template, proposed, lines in asked.select("template", "proposed_template", "lines").head(SHOWN).iter_rows():
+        print(printable(f"  {lines:>9,}  {template}  <-  {proposed or 'nothing speaks for any'}"))
+    print(
+        f"  Nothing is mapped: write same or new into the column answer of {printable(str(path))}. Similarity and "
+        "context cannot tell a reworded event from a really new one (AUROC .27 to .35 where all words were replaced)."
+    )
 
 
 def find_files(folder: Path, spec: Spec, job: Job) -> tuple[LogFile, LogFile | None]:

@@ -41,6 +41,12 @@ def read_evolution(path: Path) -> pl.DataFrame:
     return cells.unguard(read_filled(path, EVOLUTION_SCHEMA, {SAME: "proposed_key", NEW: None}, "parse_logs.py"))
 
 
+def keep_answers(fresh: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
+    """Return fresh proposals with the answers of an old table, and the old keys that were answered about."""
+    kept = old.drop_nulls("answer").select("key", "proposed_key", "proposed_template", "answer")
+    return fresh.update(kept, on="key", how="left")
+
+
 def accepted(table: pl.DataFrame) -> dict[str, str]:
     """Return the old key of each key that is answered `same`."""
     return dict(table.filter(pl.col("answer") == SAME).select("key", "proposed_key").iter_rows())

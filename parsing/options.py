@@ -99,6 +99,11 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "metavar": "FILE",
             "help": "templates.csv of an earlier run, instead of mining; with keys their words, a csv key,template",
         },
+        "--evolve": {
+            "action": "store_true",
+            "help": "with --templates of a data folder: what matches none gets templates of its own, and evolution.csv "
+            "asks which old one each may be",
+        },
     },
     "where to": {
         "--out": {"type": Path, "help": "data folder to write (default: data/<name>)"},
@@ -125,6 +130,8 @@ def job_of(options: argparse.Namespace) -> Job:
         raise BadInput(
             f"--protocol {name} is for the jobs of {', '.join(workflows.ALL)}; choose {', '.join(PROTOCOLS)}."
         )
+    if options.evolve and not (spec and options.templates):
+        raise BadInput("--evolve compares a raw log with known templates; add --log and --templates, or leave it out.")
     protocol = PROTOCOLS[name]
     if name == "loggpt" and spec and spec.loggpt:
         spec = replace(spec, masks=spec.loggpt[0], drain=spec.loggpt[1])
@@ -134,7 +141,7 @@ def job_of(options: argparse.Namespace) -> Job:
     split = find_split(options, spec, (has_sessions and protocol.of_sessions) or protocol.split)
     if options.mine == "none":
         spec = without_parser(options, spec)
-    plan = Plan(grouping, split, options.seed, options.mine, options.templates, *faults)
+    plan = Plan(grouping, split, options.seed, options.mine, options.templates, *faults, evolve=options.evolve)
     out = options.out or Path("data") / folder_name(options.name)
     return Job(spec, plan, name, find_lines(options, spec, name), _changed(options, out=out))
 

@@ -27,8 +27,8 @@ from parsing.sequences.split import (
     split_sequences,
 )
 from parsing.sequences.store import NO_LABEL, EventStore
-from parsing.templates.drain import match_templates, mine, mine_some
-from parsing.templates.messages import read_templates
+from parsing.templates.drain import match_templates, mine, mine_others, mine_some
+from parsing.templates.messages import check_matched, read_templates
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Plan:
     templates: Path | None = None
     shortest: int = 1
     longest: int | None = None
+    evolve: bool = False  # what matches none of `templates` gets templates of its own
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan
     split = split_sequences(values, groups, plan.split, plan.seed)
     templates = find_templates(raw, groups, split.codes, spec, plan)
     keys = raw.messages.keys(templates)
+    if plan.templates:
+        check_matched(keys, plan.templates)
     words = pa.array(keys["key"].to_list(), pa.string())
     cut = nothing_cut(len(groups))
     if plan.grouping.kind == "session":
@@ -140,7 +143,8 @@ def find_templates(raw: RawLog, groups: Groups, codes: np.ndarray, spec: Spec, p
     if plan.mine == "none":
         return messages
     if plan.templates:
-        return match_templates(messages, read_templates(plan.templates), spec.drain)
+        matched = match_templates(messages, read_templates(plan.templates), spec.drain)
+        return mine_others(messages, matched, spec.drain) if plan.evolve else matched
     if plan.mine == "whole":
         return mine(messages, spec.drain)
     learned = np.zeros(len(messages), bool)

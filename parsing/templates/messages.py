@@ -10,7 +10,9 @@ import polars as pl
 from core.errors import BadInput, printable
 from core.keys import UNMATCHED
 
-MANY_UNMATCHED = 0.05  # share of the lines; new messages of a program that is watched are far fewer
+MANY_UNMATCHED = 0.01  # share of the lines; new messages of a program that is watched are far fewer
+COMMONEST = 5  # of them that are shown
+LONGEST = 150  # letters of one
 
 
 class MessageTable:
@@ -68,23 +70,28 @@ def template_key(template: str | None) -> str:
     return UNMATCHED if template is None else hashlib.sha256(template.encode()).hexdigest()[:8]
 
 
-def check_matched(folder: Path, templates: Path) -> None:
+def check_matched(keys: pl.DataFrame, templates: Path) -> None:
     """Print how many lines of a log match none of the `templates` of an earlier run if these are more than a few.
 
-    `folder` holds the templates.csv of the log. Raise BadInput if no line matches: then they belong to another log.
+    `keys` are those of `MessageTable.keys`. Raise BadInput if no line matches: then they belong to another log.
     """
-    counts = pl.read_csv(folder / "templates.csv", columns=["key", "count"], schema_overrides={"key": pl.String})
-    lines, unmatched = int(counts["count"].sum()), int(counts.filter(key=UNMATCHED)["count"].sum())
+    known = pl.Series(read_templates(templates)).implode()
+    others = keys.filter(~pl.col("template").is_in(known).fill_null(False))
+    lines, unmatched = int(keys["count"].sum()), int(others["count"].sum())
     if unmatched == lines:
         raise BadInput(
             f"{templates} matches none of {lines:,} lines; give the templates.csv of a log of the same program, read "
             "with the same format and masks, or leave out --templates."
         )
     if unmatched > MANY_UNMATCHED * lines:
+        given = f"have the key {UNMATCHED!r}" if others["template"].null_count() else "have templates of their own"
         print(
-            f"  {unmatched:,} of {lines:,} lines match none of the templates in {printable(str(templates))} and have "
-            f"the key {UNMATCHED!r}; if they are not new to the program, leave out --templates"
+            f"  {unmatched:,} of {lines:,} lines match none of the templates in {printable(str(templates))} and "
+            f"{given}; if they are not new to the program, leave out --templates. The commonest:"
         )
+        shown = others.group_by(text=pl.coalesce("template", "example")).agg(pl.col("count").sum())
+        for text, count in shown.top_k(COMMONEST, by="count").sort("count", "text", descending=True).iter_rows():
+            print(f"  {count:>9,}  {printable(text, LONGEST)}")
 
 
 def read_templates(path: Path) -> list[str]:
