@@ -26,8 +26,7 @@ def read_filled(
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise BadInput(f"{path.as_posix()} cannot be read as UTF-8 ({error}); {remedy}") from error
-    missing = [name for name in schema if name not in columns]
-    if missing:
+    if missing := [name for name in schema if name not in columns]:
         raise BadInput(f"{path.as_posix()} line 1 has no column {missing[0]}, separated by commas; {remedy}")
     cells = [{name: (row[name] or "").strip() or None for name in schema} for _, row in rows]
     _refuse_unclear(path, {line: cell for (line, _), cell in zip(rows, cells, strict=True)}, answers, program)

@@ -20,8 +20,8 @@ EVOLUTION_SCHEMA: dict[str, type[pl.DataType]] = {
     "template": pl.String,
     "proposed_key": pl.String,  # null where nothing speaks for any old key
     "proposed_template": pl.String,
-    "similarity": pl.Float64,  # of the two templates, 0 to 1
-    "context": pl.Float64,  # mean log-probability, in nats, of the old key in the new one's places
+    "similarity": pl.Float64,  # of the two templates, 1 for the same words
+    "context": pl.Float64,  # fit of the old key to the neighbors, mean log-probability in nats; null without any
     "old_vanished": pl.Boolean,  # the old key does not occur in the new log
     "lines": pl.Int64,
     "answer": pl.String,

@@ -84,22 +84,21 @@ def propose(
     where a template is like none of them, and stands beside new ones alone of which the same is true.
     """
     old = [key for key in expected.keys.keys if key in known]
+    choices, fits = np.full(len(new), UNSEEN), np.zeros((len(new), len(expected.keys)))
+    alike = np.full(fits.shape, -np.inf)  # a key without words is never proposed
+    if old and new:
+        alike[:, expected.keys.encode(old)] = similarity(list(new.values()), [known[key] for key in old])
+        choices, fits = _rounds(expected, list(new), sequences, alike, beta)
     lines = Counter(key for keys in sequences for key in keys)
-    if not (old and new):
-        return pl.DataFrame(
-            [(*one, *[None] * 5, lines[one[0]], None) for one in new.items()], EVOLUTION_SCHEMA, orient="row"
-        )
-    alike = np.full((len(new), len(expected.keys)), -np.inf)  # a key without words is never proposed
-    alike[:, expected.keys.encode(old)] = similarity(list(new.values()), [known[key] for key in old])
-    choices, fits = _rounds(expected, list(new), sequences, alike, beta)
-    rows = []
+    cells: list[tuple] = []
     for number, (key, template) in enumerate(new.items()):
+        place: tuple = (number, choices[number])
         found: tuple = (None,) * 5
         if choices[number] != UNSEEN:
-            place, name = (number, choices[number]), expected.keys.keys[choices[number]]
-            found = (name, known[name], float(alike[place]), float(fits[place]), lines[name] == 0)
-        rows.append((key, template, *found, lines[key], None))
-    return pl.DataFrame(rows, schema=EVOLUTION_SCHEMA, orient="row")
+            name, fit = expected.keys.keys[choices[number]], float(fits[place]) if fits[number].any() else None
+            found = (name, known[name], float(alike[place]), fit, lines[name] == 0)
+        cells.append((key, template, *found, lines[key], None))
+    return pl.DataFrame(cells, schema=EVOLUTION_SCHEMA, orient="row")
 
 
 def _rounds(
