@@ -4,7 +4,8 @@ An old key scores for a new template, in nats,
 
 - beta times the similarity of the words;
 - how well it fits the neighbors, over all occurrences in the new log: the mean of log p(old key | what came before) and
-  of log p(what came next | old key); neighbors that training never saw are left out;
+  of log p(what came next | old key), less log p(old key), since a rare event is unlikely in its own place, too;
+  neighbors that training never saw are left out;
 - `MISSING` times how much likelier the key counts of the sequences become;
 - how much nearer the number of its lines comes to what training lets expect: an old key that vanished from the new log
   gains log(1 + lines expected), if no other new template is read as it.
@@ -116,7 +117,8 @@ def _rounds(
         fits = neighbors(expected, new, sequences, read_as)
         speaks = fits.any(1) | (alike.max(1) >= LEAST_SIMILAR)
         absent = missing(expected, new, sequences, read_as) if turn else 0.0
-        choices = claims.settle(fits + beta * alike + MISSING * absent, speaks)
+        rarity = -np.log(expected.shares) * fits.any(1)[:, None]
+        choices = claims.settle(fits + rarity + beta * alike + MISSING * absent, speaks)
         pairs = zip(new, choices, strict=True)
         read_as = {key: expected.keys.keys[choice] for key, choice in pairs if choice != UNSEEN}
     return choices, fits
