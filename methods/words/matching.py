@@ -115,9 +115,10 @@ def _rounds(
     read_as: dict[str, str] = {}
     for turn in range(ROUNDS):
         fits = neighbors(expected, new, sequences, read_as)
-        speaks = fits.any(1) | (alike.max(1) >= LEAST_SIMILAR)
+        beside = np.count_nonzero(fits, axis=1) > 0
+        speaks = beside | (alike.max(1) >= LEAST_SIMILAR)
         absent = missing(expected, new, sequences, read_as) if turn else 0.0
-        rarity = -np.log(expected.shares) * fits.any(1)[:, None]
+        rarity = -np.log(expected.shares) * beside[:, None]
         choices = claims.settle(fits + rarity + beta * alike + MISSING * absent, speaks)
         pairs = zip(new, choices, strict=True)
         read_as = {key: expected.keys.keys[choice] for key, choice in pairs if choice != UNSEEN}

@@ -148,6 +148,14 @@ def test_two_new_templates_do_not_both_take_the_commoner_old_one():
     assert proposed({"y": "stored", "x": "fetched"}, log, similarity=blind) == {"y": "write", "x": "read"}
 
 
+def test_a_rare_event_is_found_again_and_not_taken_for_the_common_one_of_its_place():
+    """Where log p(old key | before) alone counted, the common event won against the words of the rare one."""
+    training = [["open", "read", "close"]] * 99 + [["open", "write", "close"]]
+    log = [["open", "read", "close"]] * 99 + [["open", "x", "close"]]
+    expected = Expected.by_bigram(training)
+    assert proposed({"x": "Wrote <*> octets"}, log, expected=expected, similarity=matching.jaccard) == {"x": "write"}
+
+
 def test_what_is_like_nothing_and_stands_beside_nothing_known_gets_no_proposal():
     strange = {"w": "quux", "x": "flurb", "y": "zork"}
     expected = Expected(KeyNumbers(["read"]), [["read"]], np.ones(1), 1, lambda rows: np.zeros((len(rows), 2)))
