@@ -36,7 +36,7 @@ from parsing.options import Job, job_of, read_options, workflow_options
 from parsing.own_log import check
 from parsing.sequences.assemble import assemble
 from parsing.sequences.folder import CsvFile, describe_sources, sizes, write_manifest
-from parsing.sequences.place import refuse_other_sources, refuse_overlap, replaced_folder
+from parsing.sequences.place import refuse_lost_answers, refuse_other_sources, refuse_overlap, replaced_folder
 from parsing.sequences.ready import write_key_files, write_key_stream
 from parsing.sequences.resplit import resplit
 from parsing.simulate import LABELED_SESSIONS, SESSIONS, simulate
@@ -94,6 +94,8 @@ def parse(job: Job) -> None:
     started, options = time.perf_counter(), job.options
     logs = [path for path in (options.log, options.key_stream, *(options.keys or [])) if path]
     refuse_overlap(options.out, [*logs, *(path for path in (options.labels, options.templates) if path)])
+    if not (options.evolve or options.replace):
+        refuse_lost_answers(options.out)
     with replaced_folder(options.out) as folder:
         if logs and all(path.is_file() for path in logs) and not options.replace:  # by size; by content after the work
             refuse_other_sources(options.out, {"simulated": False, "spec": job.spec, "sources": sizes(logs)})

@@ -15,15 +15,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
 from core.data import Labeled
 from core.errors import BadInput
 from core.keys import Sequences, distinct
-from methods.parts import choices
+from methods.parts.asking import Answering, loaded, pretrained
 from methods.parts.labels import check_both_classes, judged
 from methods.parts.learning import DEVICE
-from methods.parts.loading import FAULTS, LOADING, loading_fault
 
 WORDINGS = {
     "plain": ("This job is normal.", "This job is anomalous."),
@@ -48,7 +47,7 @@ class InContext:
         templates: Mapping[str, str | None] | None = None,
     ) -> None:
         """`templates` is what every detector is offered; this one gets texts for sequences."""
-        self.checkpoint = _named(model)
+        self.checkpoint = pretrained(model)
         self.seed, self.examples = seed, examples
         self.name = f"{model.rpartition('/')[2]}-{examples}"
 
@@ -61,32 +60,14 @@ class InContext:
             rows = chance.permutation(np.flatnonzero(train.labels == label))[: self.examples]
             shown.append([f"{' ; '.join(train.sequences[row])}:{ANSWERS[label]}\n" for row in rows])
         self.lead = INSTRUCTION + "".join(text for pair in zip(*shown, strict=False) for text in pair)
-        self.tokenizer, self.model = _loaded(self.checkpoint, AutoModelForCausalLM)
-        self.answers = [self.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in ANSWERS]
-        if self.answers[0] == self.answers[1]:
-            raise BadInput(
-                f"{self.checkpoint} begins{ANSWERS[0]!r} and{ANSWERS[1]!r} with the same token, so it cannot choose "
-                "between them; take another model."
-            )
+        self.asked = Answering(self.checkpoint, ANSWERS, "show fewer examples")
         return pl.DataFrame({"epoch": [0], "seconds": [0.0]})
 
-    @torch.no_grad()
     def score(self, sequences: Sequences) -> pl.DataFrame:
         """Return `score` and `log_odds`, the log-probability of the second answer minus that of the first."""
         texts, rows = distinct([[" ; ".join(texts)] for texts in sequences])
-        found = [self._log_odds(f"{self.lead}{text}:") for (text,) in texts]
+        found = [self.asked.log_odds(f"{self.lead}{text}:") for (text,) in texts]
         return judged(np.array(found)[rows], self.reads)
-
-    def _log_odds(self, prompt: str) -> float:
-        ids = self.tokenizer(prompt, return_tensors="pt")["input_ids"].to(DEVICE)
-        most = getattr(self.model.config, "max_position_embeddings", None)
-        if most and ids.shape[1] > most:
-            raise BadInput(
-                f"A prompt of {ids.shape[1]:,} tokens is longer than the {most:,} that {self.checkpoint} reads; show "
-                "fewer examples."
-            )
-        logits = self.model(input_ids=ids).logits[0, -1].float()
-        return float(logits[self.answers[1]] - logits[self.answers[0]])
 
 
 class ZeroShot:
@@ -105,12 +86,12 @@ class ZeroShot:
         """`templates` is what every detector is offered; this one gets texts for sequences."""
         if wording not in WORDINGS:
             raise BadInput(f"There is no wording {wording!r}; choose one of {', '.join(WORDINGS)}.")
-        self.checkpoint, self.seed, self.wording = _named(model), seed, wording
+        self.checkpoint, self.seed, self.wording = pretrained(model), seed, wording
         self.name = f"{model.rpartition('/')[2]}-{wording}"
 
     def fit(self, train: Labeled, validation: Labeled, checkpoints: Path) -> pl.DataFrame:
         """Load the model; nothing is learned, and no label is read."""
-        self.tokenizer, self.model = _loaded(self.checkpoint, AutoModelForSequenceClassification)
+        self.tokenizer, self.model = loaded(self.checkpoint, AutoModelForSequenceClassification)
         labels = {str(name).lower(): number for number, name in self.model.config.id2label.items()}
         found = [number for name, number in labels.items() if name.startswith("entail")]
         if not found:
@@ -134,19 +115,3 @@ class ZeroShot:
             batch = self.tokenizer(text, said, return_tensors="pt", truncation=False).to(DEVICE)
             found.append(float(torch.log_softmax(self.model(**batch).logits[0].float(), 0)[self.entailed]))
         return np.array(found)
-
-
-def _named(model: str) -> str:
-    checkpoint = None if model.startswith("tiny-") else choices.find_checkpoint(model, gpu=False)
-    if checkpoint is None:
-        raise BadInput(f"{model} is made from a config and knows no language to be asked in; name a pretrained model.")
-    return checkpoint
-
-
-def _loaded(checkpoint: str, kind):
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, **LOADING)
-        model = kind.from_pretrained(checkpoint, use_safetensors=True, **LOADING)
-    except FAULTS as error:
-        raise loading_fault(error, checkpoint) from error
-    return tokenizer, model.to(DEVICE).eval()

@@ -11,20 +11,13 @@ they are for templates that training never saw. What training saw to be normal i
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 
 from core.errors import BadInput
-from methods.parts import choices
-from methods.parts.learning import DEVICE
-from methods.parts.loading import FAULTS, LOADING, loading_fault
+from methods.parts.asking import Answering, pretrained
 from methods.parts.semantics import Encoder, cosines, encode, split_words
-
-if TYPE_CHECKING:  # its import takes seconds, which the others need not pay
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Stems in the words of operators, written down before any log was judged with them.
 STEMS = (
@@ -125,30 +118,13 @@ class Anchors:
 class Asked:
     """A causal language model by its name or folder, shown four answered lines and asked about a fifth."""
 
-    def __init__(self, checkpoint: str) -> None:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+    def __init__(self, model: str) -> None:
+        self.name = f"asked, {model.rpartition('/')[2]}"
+        self._asked = Answering(pretrained(model), ANSWERS, "take a model that reads longer texts")
 
-        self.name = f"asked, {checkpoint.rpartition('/')[2]}"
-        found = choices.find_checkpoint(checkpoint, gpu=False)
-        try:
-            self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(found, **LOADING)
-            model = AutoModelForCausalLM.from_pretrained(found, use_safetensors=True, **LOADING)
-        except FAULTS as error:
-            raise loading_fault(error, checkpoint) from error
-        self._model: PreTrainedModel = model.to(DEVICE).eval()
-        self._no, self._yes = (self._tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in ANSWERS)
-        if self._no == self._yes:
-            raise BadInput(f"{checkpoint} begins both answers with the same token; take another model.")
-
-    @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Return the log-odds (n,) of yes against no."""
-        return np.array([self._log_odds(f"{QUESTION}Message: {text}\nFailure:") for text in texts])
-
-    def _log_odds(self, prompt: str) -> float:
-        ids = self._tokenizer(prompt, return_tensors="pt")["input_ids"].to(DEVICE)
-        logits = self._model(input_ids=ids).logits[0, -1].float()
-        return float(logits[self._yes] - logits[self._no])
+        return np.array([self._asked.log_odds(f"{QUESTION}Message: {text}\nFailure:") for text in texts])
 
 
 class Trained:

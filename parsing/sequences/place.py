@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import BadInput
+from core.evolution import EVOLUTION, read_evolution
 from core.files import disk_fault, lock, replace
 
 
@@ -79,6 +80,16 @@ def refuse_other_sources(out: Path, new: dict) -> None:
         raise BadInput(
             f"{out} was made of {_said(old)} and would be replaced by {_said(wanted)}; give the new data another "
             "place with --out, or add --replace to lose the old."
+        )
+
+
+def refuse_lost_answers(out: Path) -> None:
+    """Raise BadInput if the evolution.csv of `out`, which would be replaced by none, has an answer of a person."""
+    path = out / EVOLUTION
+    if path.is_file() and read_evolution(path)["answer"].count():
+        raise BadInput(
+            f"{path} has answers, which would be lost; give the command --evolve, which keeps them, another place with "
+            "--out, or --replace to lose them."
         )
 
 

@@ -45,11 +45,12 @@ def test_a_text_without_words_reads_like_nothing():
 def test_a_causal_model_is_asked_for_its_log_odds_and_samples_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(faults, "ANSWERS", (" block", " size"))  # which the small vocabulary begins apart
     reader = Asked(str(save_checkpoint(tmp_path, "llama", False)))
-    ids = torch.tensor([reader._tokenizer(f"{QUESTION}Message: {TEXTS[0]}\nFailure:")["input_ids"]])
+    asked = reader._asked
+    ids = torch.tensor([asked.tokenizer(f"{QUESTION}Message: {TEXTS[0]}\nFailure:")["input_ids"]])
     with torch.no_grad():
-        following = torch.log_softmax(reader._model(input_ids=ids).logits[0, -1], 0)
+        following = torch.log_softmax(asked.model(input_ids=ids).logits[0, -1], 0)
     found = reader(TEXTS)
-    assert found[0] == pytest.approx(float(following[reader._yes] - following[reader._no]), abs=1e-4)
+    assert found[0] == pytest.approx(float(following[asked.second] - following[asked.first]), abs=1e-4)
     np.testing.assert_array_equal(found, reader(TEXTS))
 
 
@@ -57,6 +58,18 @@ def test_a_model_that_begins_both_answers_alike_is_one_sentence(tmp_path, monkey
     monkeypatch.setattr(faults, "ANSWERS", (" block", " block"))
     with pytest.raises(BadInput, match="same token"):
         Asked(str(save_checkpoint(tmp_path, "llama", False)))
+
+
+def test_a_line_longer_than_the_model_reads_is_one_sentence_and_nothing_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(faults, "ANSWERS", (" block", " size"))
+    reader = Asked(str(save_checkpoint(tmp_path, "llama", False)))
+    with pytest.raises(BadInput, match=r"prompt of [\d,]+ tokens is longer than the 512 .* reads longer texts"):
+        reader(["Reading block <*> of size <*>" * 200])
+
+
+def test_a_model_from_a_config_knows_no_language_and_is_refused():
+    with pytest.raises(BadInput, match="tiny-llama is made from a config"):
+        Asked("tiny-llama")
 
 
 def test_what_labeled_texts_of_another_system_teach_carries_to_words_they_share():

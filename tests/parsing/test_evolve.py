@@ -72,6 +72,24 @@ def test_answers_survive_the_same_command(old, updated, tmp_path):
     assert [*evolution.accepted(evolution.read_evolution(path))] == [asked["key"][0]]
 
 
+def test_answers_are_not_lost_to_a_command_that_asks_nothing(old, updated, tmp_path, capsys):
+    """The folder is replaced as a whole, and an hour of somebody's answers went with it."""
+    command = (updated, tmp_path / "new", "--templates", old / "templates.csv")
+    assert parse(*command, "--evolve") == 0
+    path = tmp_path / "new" / "evolution.csv"
+    assert parse(*command) == 0, "nobody has answered, so nothing is lost"
+    assert not path.exists() and parse(*command, "--evolve") == 0
+    asked = evolution.read_evolution(path)
+    evolution.write_evolution(path.parent, asked.with_columns(answer=pl.Series(["same", None])))
+    before = path.read_bytes()
+    capsys.readouterr()
+    assert parse(*command) == 2
+    said = capsys.readouterr().err
+    assert "has answers, which would be lost" in said and said.count("\n") == 1
+    assert path.read_bytes() == before
+    assert parse(*command, "--replace") == 0 and not path.exists()
+
+
 def test_the_old_log_has_nothing_new_and_the_same_keys(old, small_log, tmp_path):
     assert parse(small_log[0], tmp_path / "again", "--templates", old / "templates.csv", "--evolve") == 0
     assert len(evolution.read_evolution(tmp_path / "again" / "evolution.csv")) == 0

@@ -40,12 +40,12 @@ def in_context(checkpoint: str, tmp_path, train=TRAIN, **wanted) -> InContext:
 def test_the_score_is_the_log_probability_of_one_answer_minus_that_of_the_other(causal, apart, tmp_path):
     detector = in_context(causal, tmp_path, examples=1)
     scores = detector.score(ASKED)
-    normal, anomalous = (detector.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in apart)
+    normal, anomalous = (detector.asked.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in apart)
     assert normal != anomalous
     for row, text in enumerate(["Opening block 5 for client 7", "Closing block 5 ; Connection lost"]):
-        ids = torch.tensor([detector.tokenizer(f"{detector.lead}{text}:")["input_ids"]])
+        ids = torch.tensor([detector.asked.tokenizer(f"{detector.lead}{text}:")["input_ids"]])
         with torch.no_grad():
-            following = torch.log_softmax(detector.model(input_ids=ids).logits[0, -1], 0)
+            following = torch.log_softmax(detector.asked.model(input_ids=ids).logits[0, -1], 0)
         assert scores["log_odds"][row] == pytest.approx(float(following[anomalous] - following[normal]), abs=1e-4)
     assert scores["log_odds"][0] == scores["log_odds"][2]  # the rows are in the order that was asked for
     assert scores["score"].equals(scores["log_odds"].rename("score"))
