@@ -7,7 +7,7 @@ SEED   ?= 0
 RECIPE ?=
 KEY_EMBEDDINGS ?=
 PREVALENCE ?=
-DRIFT  ?=
+UNSEEN ?=
 MODELS ?= tiny-llama
 METHODS ?=
 SPLITS ?= 0
@@ -35,20 +35,20 @@ REQUIREMENTS := $(if $(GPU),requirements/gpu.txt,requirements.txt)
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo "variables of run, with defaults: DATA=sample MODEL=tiny-llama SEED=0; for a raw log SPEC=hdfs LOG=file LABELS=file;"
-	@echo "PREVALENCE=0.0293 weighs the normals, DRIFT=1 shows ask once where the split is by time;"
+	@echo "PREVALENCE=0.0293 weighs the normals, UNSEEN=ask|words|ask-words|evolved ENCODER=name or folder handle unseen keys;"
 	@echo "of compare: DATA=sample SEEDS=0 PREVALENCE= METHODS=all, as its notebook calls them;"
 	@echo "of supervised the same, SPLITS=0 ENCODER=name or folder, OTHER=a second data folder;"
 	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 
 run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing; ends with the table of verdicts
 	@$(BIN)/python -m commands.run --data "$(DATA)" --model "$(MODEL)" --seed "$(SEED)" \
-		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(DRIFT),--drift) \
+		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)") \
 		$(if $(RECIPE),--recipe "$(RECIPE)") $(if $(KEY_EMBEDDINGS),--key-embeddings "$(KEY_EMBEDDINGS)") \
 		$(if $(SPEC),--spec "$(SPEC)") $(if $(LOG),--log "$(LOG)") $(if $(LABELS),--labels "$(LABELS)")
 
 sweep: $(VENV)/run.stamp ## many runs for one table: DATA, MODELS and SEEDS with blanks between
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m commands.sweep --data $(DATA) --models $(MODELS) --seeds $(SEEDS) \
-		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(DRIFT),--drift)
+		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)")
 
 compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by default; what the ledger lacks
 	@$(BIN)/python -m commands.compare --data "$(DATA)" --seeds $(SEEDS) \

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from core.asked import check_data, check_model, check_prevalence, check_seed
+from core.asked import UNSEEN, check_data, check_model, check_prevalence, check_seed, check_unseen
 from core.ending import said_in_a_sentence
 
 ALPHA = 0.01  # the false-alarm rate of get_k.ipynb and compare.ipynb, for runs without a notebook
@@ -17,7 +17,8 @@ SHARED: dict[str, dict] = {
     "--recipe": {"help": "RECIPE of train.ipynb: tiny, lora or paper (default: by the model)"},
     "--key-embeddings": {"help": "KEY_EMBEDDINGS of train.ipynb: template, random or paper"},
     "--prevalence": {"type": float, "help": "PREVALENCE of test.ipynb: weigh the normals to this share of anomalies"},
-    "--drift": {"action": "store_true", "help": "ASK_ONCE of test.ipynb, where the split is by time"},
+    "--unseen": {"default": UNSEEN[0], "help": f"UNSEEN of test.ipynb: {', '.join(UNSEEN)} (default: {UNSEEN[0]})"},
+    "--encoder": {"help": "ENCODER of the notebooks: what reads words, by its name on the hub or its folder"},
 }
 
 
@@ -39,6 +40,7 @@ def check(options: argparse.Namespace) -> None:
         "seed": check_seed,
         "split": check_seed,
         "prevalence": check_prevalence,
+        "unseen": check_unseen,
     }
     for name, check_one in checks.items():
         for value in (*_values(options, name), *_values(options, f"{name}s")):

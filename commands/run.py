@@ -53,7 +53,7 @@ def run_notebooks(options: argparse.Namespace) -> None:
     own = {
         "train": {"RECIPE": options.recipe, "KEY_EMBEDDINGS": options.key_embeddings},
         "get_k": {},
-        "test": {"PREVALENCE": options.prevalence, "ASK_ONCE": options.drift},
+        "test": {"PREVALENCE": options.prevalence, "UNSEEN": options.unseen, "ENCODER": options.encoder},
     }
     done = steps_done(begun, options) if begun else 0
     for number, name in enumerate(STEPS, start=1):
@@ -68,7 +68,7 @@ def run_notebooks(options: argparse.Namespace) -> None:
         execute(name, output, parameters | own[name])
         print(f"[{number}/3] {name}.ipynb took {time.perf_counter() - started:.0f} s", flush=True)
     if done < len(STEPS):
-        marks.mark(find_run(options.data, options.model, options.seed), options.prevalence, options.drift)
+        marks.mark(find_run(options.data, options.model, options.seed), question(options))
 
 
 def begun_run(options: argparse.Namespace) -> Run | None:
@@ -89,6 +89,11 @@ def begun_run(options: argparse.Namespace) -> Run | None:
     return begun
 
 
+def question(options: argparse.Namespace) -> dict:
+    """Return what the test is asked, as the mark of a run keeps it."""
+    return {name: getattr(options, name) for name in ("prevalence", "unseen", "encoder")}
+
+
 def steps_done(begun: Run, options: argparse.Namespace) -> int:
     """Return how many steps are complete, from the first one on; raise BadInput if what they left is damaged.
 
@@ -102,7 +107,7 @@ def steps_done(begun: Run, options: argparse.Namespace) -> int:
     decision = begun.read_decision()
     data, config = begun.data.manifest["data_hash"], begun.config
     about = (data, config["method"], config["model"], config["seed"], None, decision["alpha"])
-    answered = left[2] and marks.is_marked(begun, options.prevalence, options.drift)
+    answered = left[2] and marks.is_marked(begun, question(options))
     return 3 if answered and len(ledger.finished(ledger.read(LEDGER), *about)) else 2
 
 
@@ -115,7 +120,7 @@ def unmark(folder: Path, names: list[str]) -> None:
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = parser_of(
-        __doc__, "--data", "--model", "--seed", "--recipe", "--key-embeddings", "--prevalence", "--drift"
+        __doc__, "--data", "--model", "--seed", "--recipe", "--key-embeddings", "--prevalence", "--unseen", "--encoder"
     )
     parser.add_argument("--spec", help="data set of parse_logs.py, to make the data folder from --log and --labels")
     parser.add_argument("--log", type=Path, help="raw log, plain or packed")

@@ -16,6 +16,7 @@ from commands.notebooks import prepare_environment
 from commands.options import ALPHA, check, parser_of, said
 from core.asked import short_name
 from core.data import open_data
+from methods.words.newcomers import TemplateReader
 from runs.many import Wanted, run_all
 
 
@@ -46,13 +47,13 @@ def _wanted(model: str, folder: str, seed: int, options: argparse.Namespace) -> 
 
     make, templates = partial(NextKey, model), open_data(folder).templates
     settings = make(seed=seed, templates=templates).describe()
-    asked = (ALPHA, options.prevalence, options.drift)
+    asked = (ALPHA, options.prevalence, options.unseen, TemplateReader(options.encoder))
     return Wanted(make, NextKey.method, short_name(model), folder, seed, settings, *asked)
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = parser_of(__doc__, "--seeds", "--prevalence", "--drift")
+    parser = parser_of(__doc__, "--seeds", "--prevalence", "--unseen", "--encoder")
     parser.add_argument("--data", nargs="+", default=["sample"], help="folders of data/ (default: sample)")
     parser.add_argument("--models", nargs="+", default=["tiny-llama"], help="MODEL of each run (default: tiny-llama)")
     return parser.parse_args(arguments)

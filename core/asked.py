@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.errors import BadInput
 
+UNSEEN = ("alarm", "ask", "words", "ask-words", "evolved")  # what may become of a key that training never saw
 LONGEST_DATA, LONGEST_MODEL = 100, 200  # bytes; a file name has 255, and both stand in some with more around them
 
 
@@ -46,6 +47,12 @@ def check_prevalence(prevalence: float | None) -> None:
             f"PREVALENCE = {shown(prevalence)} is no share of anomalies; give one between 0 and 1, such as 0.0293, or "
             "leave it out."
         )
+
+
+def check_unseen(unseen: str) -> None:
+    """Refuse an UNSEEN that is no way to handle keys that training never saw; raise BadInput."""
+    if unseen not in UNSEEN:
+        raise BadInput(f"UNSEEN = {shown(unseen)} says nothing of unseen keys; give one of {', '.join(UNSEEN)}.")
 
 
 def _is_share(value: float) -> bool:

@@ -36,6 +36,20 @@ class NGram:
         """Return how many counts are not zero."""
         return sum(counts.nnz for _, counts in self.levels)
 
+    def escapes(self, contexts: np.ndarray) -> np.ndarray:
+        """Return how probable something new is after each context, (contexts,): kinds / (counts + kinds).
+
+        `contexts` as in `probabilities`. One that never occurred asks the shorter one; with no count at all it is 1.
+        """
+        found = np.ones(len(contexts))
+        longest = contexts.shape[1]
+        for used, (numbers, table) in enumerate(self.levels[: longest + 1]):
+            shown = map(tuple, contexts[:, longest - used :].tolist())
+            rows = table[[numbers.get(context, len(numbers)) for context in shown]]
+            total, kinds = np.asarray(rows.sum(1)).ravel(), rows.getnnz(1)
+            found = np.where(total > 0, kinds / np.maximum(total + kinds, 1), found)
+        return found
+
     def probabilities(self, contexts: np.ndarray) -> np.ndarray:
         """Return the probability of every choice, (contexts, V + 1), V being the end.
 

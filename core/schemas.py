@@ -209,13 +209,15 @@ class Metrics(Verdicts):
     seconds: Cost
     peak_memory_gb: FiniteFloat
     questions: Count = 0
+    encoder: str | None = None
 
 
 class Done(Schema):
     """done.json: what a run was asked when it came to its end."""
 
     prevalence: float | None
-    ask_once: bool
+    unseen: str
+    encoder: str | None
     data_hash: Hash
     model_hash: Hash
 

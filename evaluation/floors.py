@@ -14,12 +14,14 @@ from core.ngrams import NGram
 from evaluation import cut
 from evaluation.rules import RANK_RULES, RULE_TITLES
 
+ESCAPE = "unseen_key_where_rare"
 TRIVIAL = ("unseen_key", "unseen_key_or_length", "unseen_count_vector", "unseen_bigram")
 TRIVIAL_TITLES = {
     "unseen_key": "trivial: unseen key",
     "unseen_key_or_length": "trivial: unseen key or unseen length",
     "unseen_count_vector": "trivial: unseen count vector",
     "unseen_bigram": "trivial: unseen pair of neighbors",
+    ESCAPE: "trivial: unseen key where new ones are rare",
 }
 NGRAMS = {"unigram": 1, "bigram": 2}  # name: order
 MOST_KEYS = 5_000  # of which pairs are counted: their table takes 8 bytes V squared, several times over
@@ -133,7 +135,11 @@ def ngram_scores(data: Data, split: str) -> dict[str, pl.DataFrame]:
 def count_ngrams(
     training: pl.Series, sequences: pl.Series, cuts: pl.DataFrame | None = None
 ) -> dict[str, pl.DataFrame]:
-    """Return `rank` (largest), `tail_probability` (smallest) and `has_unseen_key` by name, one row a sequence."""
+    """Return `rank` (largest), `tail_probability` (smallest) and `has_unseen_key` by name, one row a sequence.
+
+    The bigram has `escape`, too: how probable something new was, by the counts of Witten and Bell, where it was least
+    so of all places with an unseen key; null without one. `escape_usual` is the same of all training events.
+    """
     (known, _), (asked, rows) = _distinct(training), _distinct(sequences, cuts)
     learned, shown = known["keys"].to_list(), asked["keys"].to_list()
     keys = KeyNumbers.of(learned)
@@ -142,7 +148,26 @@ def count_ngrams(
     contexts = np.arange(len(keys) + 2)[:, None]  # every one: the keys, the begin, a key never seen
     tables = {name: bigram.probabilities(contexts[:, : order - 1]) for name, order in NGRAMS.items()}
     spared = cut.spared_events(np.diff(windows.ends, prepend=0), asked)
-    return {name: _judge(table, windows, spared, len(keys) + 2)[rows] for name, table in tables.items()}
+    found = {name: _judge(table, windows, spared, len(keys) + 2)[rows] for name, table in tables.items()}
+    usual = bigram.escapes(np.zeros((1, 0), int))[0]
+    escape = _least_at_unseen(bigram.escapes(contexts)[windows.histories[:, 0]], windows)[rows]
+    return found | {"bigram": found["bigram"].with_columns(escape=escape, escape_usual=usual)}
+
+
+def _least_at_unseen(values: np.ndarray, windows: Windows) -> pl.Series:
+    """Return the least value at an unseen key of each sequence, null where it has none."""
+    begins = np.concatenate([[0], windows.ends[:-1]])
+    least = np.minimum.reduceat(np.where(windows.targets == UNSEEN, values, np.inf), begins)
+    return pl.Series(np.where(np.isfinite(least), least, np.nan)).fill_nan(None)
+
+
+def escape_flags(bigram: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return which sequences have an unseen key where new ones are rarer than usual, and how rare, in nats.
+
+    A sequence without one is not flagged and comes last. `bigram` is that of `count_ngrams`.
+    """
+    flags = (bigram["escape"] < bigram["escape_usual"]).fill_null(False).to_numpy()
+    return flags, (-bigram["escape"].log()).fill_null(-1.0).to_numpy()
 
 
 def _judge(table: np.ndarray, windows: Windows, spared: np.ndarray, unseen_rank: int) -> pl.DataFrame:

@@ -43,6 +43,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "f1_distinct": pl.Float64,  # every distinct sequence of the test counted once
     "f1_new": pl.Float64,  # on the test sequences that training did not have
     "questions": pl.Int64,
+    "encoder": pl.String,  # what read the words of unseen keys, of rules that judge these by words
     "test_sequences": pl.Int64,
     "test_anomalies": pl.Int64,
     "seconds": pl.Float64,
@@ -51,16 +52,25 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "device": pl.String,
     "commit": pl.String,
 }
-ADDED = ("learned_from", "labeled_anomalies", "f1_distinct", "f1_new")  # a ledger of an earlier version lacks them
+ADDED = (
+    "learned_from",
+    "labeled_anomalies",
+    "f1_distinct",
+    "f1_new",
+    "encoder",
+)  # a ledger of an earlier version lacks them
 DECIMALS = 6
-IDENTITY = ("data", "protocol", "split_seed", "method", "model", "seed", "rule", "prevalence")
+IDENTITY = ("data", "protocol", "split_seed", "method", "model", "seed", "rule", "prevalence", "encoder")
 TITLES = rules.RULE_TITLES | floors.TRIVIAL_TITLES | floors.NGRAM_TITLES | unseen.TITLES
 
 
 def read(path: Path) -> pl.DataFrame:
     """Return all rows, or none if there is no ledger yet; raise BadInput if it was damaged since it was written."""
     remedy = "mend it (git has the version before, if it is committed), or rename it to begin a new one."
-    return read_table(path, SCHEMA, remedy, ADDED) if path.is_file() else pl.DataFrame(schema=SCHEMA)
+    if not path.is_file():
+        return pl.DataFrame(schema=SCHEMA)
+    found = read_table(path, SCHEMA, remedy, ADDED)
+    return found.with_columns(pl.col("rule").str.replace("_ask_once$", "_ask"))  # as earlier versions called it
 
 
 def record(path: Path, rows: list[dict]) -> pl.DataFrame:
@@ -87,7 +97,18 @@ def _merged(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 
 def summary(ledger: pl.DataFrame) -> pl.DataFrame:
     """Return one row a data set, prevalence, model and rule, best mean F1 first: means over seeds, F1 as a range."""
-    keys = ("data", "protocol", "simulated", "prevalence", "method", "model", "learned_from", "rule", "default")
+    keys = (
+        "data",
+        "protocol",
+        "simulated",
+        "prevalence",
+        "method",
+        "model",
+        "learned_from",
+        "rule",
+        "default",
+        "encoder",
+    )
     means = (
         "precision", "recall", "f1", "average_precision", "auroc", "best_f1", "f1_distinct", "f1_new",
         "false_alarm_rate", "seconds", "peak_memory_gb", "parameters", "labeled_anomalies",
@@ -111,8 +132,8 @@ def summary(ledger: pl.DataFrame) -> pl.DataFrame:
 
 def finished(
     ledger: pl.DataFrame, data_hash: str, method: str, model: str, seed: int, prevalence: float | None, alpha: float
-) -> pl.Series:
-    """Return the rules that the ledger has of a run at this prevalence and alpha; none if it is not done."""
+) -> pl.DataFrame:
+    """Return `rule, encoder` of what the ledger has of a run at this prevalence and alpha; no row if it is not done."""
     mine = (
         (pl.col("data_hash") == data_hash)
         & (pl.col("method") == method)
@@ -121,7 +142,7 @@ def finished(
         & (pl.col("alpha") == round(alpha, DECIMALS))
         & pl.col("prevalence").eq_missing(None if prevalence is None else round(prevalence, DECIMALS))
     )
-    return ledger.filter(mine)["rule"].drop_nulls()
+    return ledger.filter(mine).drop_nulls("rule").select("rule", "encoder")
 
 
 def failures(ledger: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,9 @@
-"""Keys that training never saw, over time, each put to the analyst once (ask once).
+"""Keys that training never saw, and what may be accepted of them: what an analyst calls benign, or what reads harmless.
+
+- *ask*: each is put to the analyst once, and accepted from then on if the answer is benign;
+- *words*: nobody is asked; one whose fault score is low is accepted (fault_scores.py);
+- *ask words*: the analyst is asked about those that *words* does not accept, and the others are accepted;
+- *evolved*: one that somebody has called a rewording is read as its old key (runs/handling.py scores it again).
 
 Sequences are those of the test in time order, `keys, lines, event_labels, label` of the data folder, and their stored
 scores in the same order. `known` are the keys of the training split. Validation calibrates and answers nothing: a key
@@ -9,30 +14,23 @@ sequence keep the scores they have. Counts never excuse such a sequence, since t
 rules stay as they were calibrated, and their own verdicts, the static ones, stand beside.
 """
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
+from scipy.stats import rankdata
 
-from core.answers import read_filled
+from core.asked import UNSEEN
 from evaluation import metrics, rules
 
-HANDLINGS = ("ask_once",)
+ALARM, *_HANDLINGS = UNSEEN
+HANDLINGS = tuple(name.replace("-", "_") for name in _HANDLINGS)  # as they end the names of rules
+_SAID = dict(zip(HANDLINGS, ("ask once", "judged by words", "ask once by words", "as old keys"), strict=True))
 TITLES = {
-    f"{rule}_{handling}": f"{rules.RULE_TITLES[rule]}, {handling.replace('_', ' ')}"
+    f"{rule}_{handling}": f"{rules.RULE_TITLES[rule]}, {said}"
     for rule in rules.RANK_RULES
-    for handling in HANDLINGS
-} | {f"unseen_key_{handling}": f"trivial: unseen key, {handling.replace('_', ' ')}" for handling in HANDLINGS}
+    for handling, said in _SAID.items()
+} | {f"unseen_key_{handling}": f"trivial: unseen key, {said}" for handling, said in _SAID.items()}
 BLOCKS = 10
 BENIGN, ALERT = "benign", "alert"
-TRIAGE_SCHEMA: dict[str, type[pl.DataType]] = {
-    "key": pl.String,
-    "template": pl.String,
-    "first_sequence": pl.String,
-    "first_line": pl.Int64,
-    "count": pl.Int64,
-    "answer": pl.String,
-}
 
 
 # ------------------------------------------------------------------------------------------------- what is unseen
@@ -61,11 +59,11 @@ def label_answers(sequences: pl.DataFrame, unseen: pl.DataFrame) -> dict[str, st
     which calls a benign key an alert if it comes first in an anomalous one. Without labels a key has no answer.
     """
     line_label = pl.col("event_labels").list.get(pl.col("position"))
-    labeled = _first_sequences(sequences, unseen).select("key", label=pl.coalesce(line_label, "label")).drop_nulls()
+    labeled = first_sequences(sequences, unseen).select("key", label=pl.coalesce(line_label, "label")).drop_nulls()
     return {key: ALERT if label == 1 else BENIGN for key, label in labeled.iter_rows()}
 
 
-def _first_sequences(sequences: pl.DataFrame, unseen: pl.DataFrame) -> pl.DataFrame:
+def first_sequences(sequences: pl.DataFrame, unseen: pl.DataFrame) -> pl.DataFrame:
     """Return the keys of `unseen` with the columns of the sequence in which each came first."""
     first = unseen.with_columns(row=pl.col("rows").list.first())
     return first.join(sequences.with_row_index("row"), on="row", maintain_order="left")
@@ -87,12 +85,21 @@ def ask_once(unseen: pl.DataFrame, answers: dict[str, str]) -> dict[str, int]:
     return {key: rows[0] for key, rows, _ in unseen.iter_rows() if answers.get(key) == BENIGN}
 
 
-def settle(sequences: pl.DataFrame, scores: pl.DataFrame, known: set[str], accepted: dict[str, int]) -> pl.DataFrame:
+def settle(
+    sequences: pl.DataFrame,
+    scores: pl.DataFrame,
+    known: set[str],
+    accepted: dict[str, int],
+    fault_scores: dict[str, float] | None = None,
+) -> pl.DataFrame:
     """Return the scores as they are with the keys of `accepted` expected from their sequence number on.
 
-    `rank, tail_probability, has_unseen_key` change, in sequences with an unseen key alone.
+    `rank, tail_probability, has_unseen_key` change, in sequences with an unseen key alone; `fault_score` is the highest
+    that `fault_scores` has for one of its keys, accepted or not, null where there is none.
     """
     since = pl.DataFrame(list(accepted.items()), schema={"key": pl.String, "since": pl.UInt32}, orient="row")
+    rated = list((fault_scores or {}).items())
+    faults = pl.DataFrame(rated, schema={"key": pl.String, "fault_score": pl.Float64}, orient="row")
     events = (
         scores.select("has_unseen_key", rank="event_ranks", tail_probability="event_tail_probabilities")
         .with_columns(key=sequences["keys"].list.concat(pl.Series([[None]], dtype=pl.List(pl.String))))
@@ -100,14 +107,43 @@ def settle(sequences: pl.DataFrame, scores: pl.DataFrame, known: set[str], accep
         .filter("has_unseen_key")
         .explode("key", "rank", "tail_probability")
         .join(since, on="key", how="left", maintain_order="left")
+        .join(faults, on="key", how="left", maintain_order="left")
     )
     expected = (pl.col("row") >= pl.col("since")).fill_null(False)
+    refused = ~expected & ~_is_in("key", known)
     settled = events.group_by("row", maintain_order=True).agg(
         rank=pl.when(expected).then(1).otherwise("rank").max(),
         tail_probability=pl.when(expected).then(1.0).otherwise("tail_probability").min(),
-        has_unseen_key=(~expected & ~_is_in("key", known)).any(),
+        has_unseen_key=refused.any(),
+        fault_score=pl.col("fault_score").max(),
     )
-    return scores.with_row_index("row").update(settled, on="row").drop("row")
+    blank = scores.with_row_index("row").with_columns(fault_score=pl.lit(None, pl.Float64))
+    return blank.update(settled, on="row").drop("row")
+
+
+def split_name(rule: str) -> tuple[str, str | None]:
+    """Return the rule that a name of `TITLES` begins with, and the handling that it ends with, None if it has none."""
+    for handling in sorted(HANDLINGS, key=len, reverse=True):  # `ask_words` ends with `words`
+        if rule.endswith(f"_{handling}"):
+            return rule.removesuffix(f"_{handling}"), handling
+    return rule, None
+
+
+def handled_rules(judged: pl.DataFrame) -> list[str]:
+    """Return the rules with a handling of which judged scores have verdicts."""
+    return [rule for rule in TITLES if f"flagged_{rule}" in judged.columns]
+
+
+def order(settled: pl.DataFrame, rule: str) -> np.ndarray:
+    """Return how abnormal each sequence is: first those that have a fault score, by it, then the others, by the rule.
+
+    The order knows no threshold, so a key that words accept counts, too. A key that is neither accepted nor has a fault
+    score is taken for a fault.
+    """
+    values, faults = rules.abnormality(settled, rule), settled["fault_score"]
+    unread = settled["has_unseen_key"] & faults.is_null()
+    read = faults.to_frame().select(pl.when(unread).then(float("inf")).otherwise("fault_score")).to_series()
+    return np.where(read.is_null(), rankdata(values), len(values) + rankdata(read.fill_null(0.0)))
 
 
 def flags(settled: dict[str, pl.DataFrame], decision: dict) -> pl.DataFrame:
@@ -168,41 +204,3 @@ def measure_blocks(verdicts: dict[str, np.ndarray], labels: np.ndarray, count: i
             shares = {name: measured[name] for name in ("precision", "recall", "f1")}
             rows.append({"rule": rule, "block": int(block)} | own | shares)
     return pl.DataFrame(rows, infer_schema_length=None)
-
-
-# ----------------------------------------------------------------------------------------------- the real queue
-
-
-def triage(sequences: pl.DataFrame, unseen: pl.DataFrame, templates: dict[str, str | None]) -> pl.DataFrame:
-    """Return the questions of a real run by first occurrence, columns of `TRIAGE_SCHEMA`; `answer` is empty.
-
-    `template` is the key itself where there is none; `count` is the number of sequences that have the key.
-    """
-    asked = _first_sequences(sequences, unseen).with_columns(
-        template=pl.Series([templates.get(key) or key for key in unseen["key"]], dtype=pl.String),
-        first_line=pl.col("lines").list.get(pl.col("position")),
-        count=pl.col("rows").list.len(),
-        answer=pl.lit(None),
-    )
-    return asked.rename({"sequence_id": "first_sequence"}).select(*TRIAGE_SCHEMA).cast(pl.Schema(TRIAGE_SCHEMA))
-
-
-def keep_answers(fresh: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
-    """Return a fresh queue with the answers of an old one; answered keys that are no longer asked stand at its end."""
-    kept = old.drop_nulls("answer")
-    asked = fresh.drop("answer").join(kept.select("key", "answer"), on="key", how="left", maintain_order="left")
-    return pl.concat([asked, kept.join(fresh, on="key", how="anti", maintain_order="left")])
-
-
-def answered(queue: pl.DataFrame) -> dict[str, str]:
-    """Return the answer to each key of a queue that has one."""
-    return dict(queue.drop_nulls("answer").select("key", "answer").iter_rows())
-
-
-def read_answers(path: Path) -> pl.DataFrame:
-    """Return the queue in a triage.csv that a person has filled in: `benign`, `alert` in any case, or nothing yet.
-
-    A fresh queue brings numbers of its own for those that a spreadsheet has rewritten. Raises BadInput as
-    `read_filled`.
-    """
-    return read_filled(path, TRIAGE_SCHEMA, {BENIGN: None, ALERT: None}, "test.ipynb")

@@ -32,7 +32,8 @@ def measure_all(
     prevalence: float | None,
     handled: dict[str, pl.DataFrame],
 ) -> tuple[pl.DataFrame, dict]:
-    """Return the scores with `flagged_<rule>` columns, and `rules, ranking, data, prevalence` of `metrics.json`.
+    """Return the scores with `flagged_<rule>` columns, those of `handled` too, and what `metrics.json` says of them:
+    `rules, ranking, data, prevalence`.
 
     The trivial detectors stand among the rules. `at_prevalence` has the same figures with the normals weighted to
     that share of anomalies, `distinct` those with every distinct sequence counted once, `new` those on the sequences
@@ -47,7 +48,7 @@ def measure_all(
         applied = unseen.flags({handling: settled}, decision)
         for rule in rules.RANK_RULES:
             verdicts[f"{rule}_{handling}"] = applied[f"flagged_{rule}_{handling}"].to_numpy()
-            orders[f"{rule}_{handling}"] = rules.abnormality(settled, rule)
+            orders[f"{rule}_{handling}"] = unseen.order(settled, rule)
     labels = scores["label"].to_numpy()
     main = "tail_probability" if "tail_probability" in orders else "score"
     parts = {"distinct": scores["first_of_its_kind"].to_numpy(), "new": ~scores["in_training"].to_numpy()}
@@ -67,7 +68,8 @@ def measure_all(
             "ranking": metrics.ranking(orders[main], labels, prevalence),
         }
     unflagged = scores.drop(name for name in scores.columns if name.startswith("flagged_"))
-    return pl.concat([unflagged, flags], how="horizontal"), found
+    handled_flags = [unseen.flags(handled, decision)] if handled else []
+    return pl.concat([unflagged, flags, *handled_flags], how="horizontal"), found
 
 
 def _verdicts(
@@ -78,6 +80,8 @@ def _verdicts(
     orders = {rule: rules.abnormality(scores, rule) for rule in decision["rules"]}
     trivial = floors.trivial_flags(scores)
     verdicts |= {name: trivial[name].to_numpy() for name in floors.TRIVIAL}
+    if "bigram" in ngram_scores:
+        verdicts[floors.ESCAPE], orders[floors.ESCAPE] = floors.escape_flags(ngram_scores["bigram"])
     for ngram, own in ngram_scores.items():
         applied = rules.apply(own, {"rules": decision["ngrams"][ngram]})
         for rule in rules.RANK_RULES:
@@ -157,22 +161,27 @@ def ledger_rows(found: dict, decision: dict, about: dict) -> list[dict]:
     `about` are the columns that the run as a whole fills.
     """
     learned = rules.LIKELIER_CLASS.name in decision["rules"]
-    about = about | {"V": decision["V"], "questions": None, "learned_from": "labels" if learned else "normals"}
+    about = about | {
+        "V": decision["V"],
+        "questions": None,
+        "encoder": None,
+        "learned_from": "labels" if learned else "normals",
+    }
     about |= {"labeled_anomalies": found["data"]["training_anomalies"] if learned else None}
     rows = _rows_at(found["rules"], None, decision, about)
     for row in rows:
         row |= {f"f1_{part}": found[part]["rules"].get(row["rule"], {}).get("f1") for part in ("distinct", "new")}
     if found["at_prevalence"]:
         rows += _rows_at(found["at_prevalence"]["rules"], found["at_prevalence"]["prevalence"], decision, about)
-    asked = {"questions": found.get("questions")}
-    return [row | (asked if row["rule"].endswith("_ask_once") else {}) for row in rows]
+    handled = {"questions": found.get("questions"), "encoder": found.get("encoder")}
+    return [row | (handled if unseen.split_name(row["rule"])[1] else {}) for row in rows]
 
 
 def _rows_at(measured: dict[str, dict], prevalence: float | None, decision: dict, about: dict) -> list[dict]:
     rows = []
     default = decision["default_rule"]
     for rule, figures in measured.items():
-        values = decision["rules"].get(rule.removesuffix("_ask_once"))
+        values = decision["rules"].get(unseen.split_name(rule)[0])
         own = about | {"alpha": decision["alpha"], "K": values.get("K") if values else None}
         if values is None:  # nothing of the model is in it: no seed but that of the split, no time of its own
             own |= dict.fromkeys(("model", "seed", "seconds", "peak_memory_gb", "parameters"))

@@ -26,8 +26,10 @@ from core.errors import EXIT_CODE, BadInput
 from core.files import disk_fault
 from core.schemas import Config, read_checked
 from evaluation import ledger, verdicts
+from evaluation.unseen import ALARM, split_name
 from runs import steps
 from runs.folder import LEDGER, hold, open_run, refuse_other, run_folder, wanted_config
+from runs.handling import WORDS, Reader
 
 STOPPED = (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)  # by a person: such a run has not failed, it goes on
 
@@ -44,7 +46,8 @@ class Wanted:
     settings: dict  # what the detector describes; a run folder with others is refused
     alpha: float
     prevalence: float | None = None
-    ask_once: bool = False
+    unseen: str = ALARM
+    reader: Reader | None = None
 
     @property
     def title(self) -> str:
@@ -148,9 +151,11 @@ def is_done(run: Wanted) -> bool:
     """Return whether the ledger has the rows that are asked for, and the run folder the verdicts of them."""
     data = open_data(run.folder)
     about = (data.manifest["data_hash"], run.method, run.model, run.seed, run.prevalence, run.alpha)
-    rules = ledger.finished(ledger.read(LEDGER), *about)
-    asked = not run.ask_once or not data.is_chronological or rules.str.ends_with("_ask_once").any()
-    return len(rules) > 0 and asked and (run.results / "metrics.json").is_file()
+    rows = ledger.finished(ledger.read(LEDGER), *about)
+    found = {(split_name(rule)[1], encoder) for rule, encoder in rows.iter_rows()}
+    handling = None if run.unseen == ALARM else run.unseen.replace("-", "_")
+    encoder = run.reader.identity["encoder"] if run.reader and run.unseen in WORDS else None
+    return (handling, encoder) in found and (run.results / "metrics.json").is_file()
 
 
 def _record(run: Wanted, status: str) -> None:
@@ -180,7 +185,7 @@ def _work(run: Wanted) -> None:
     ):
         try:
             with hold(run.results):
-                steps.complete(run.make, run.folder, run.seed, run.alpha, run.prevalence, run.ask_once)
+                steps.complete(run.make, run.folder, run.seed, run.alpha, run.prevalence, run.unseen, run.reader)
         except BadInput as error:
             print(error)
             sys.exit(EXIT_CODE)

@@ -12,9 +12,9 @@ from runs.folder import Run
 NAME = "done.json"
 
 
-def mark(run: Run, prevalence: float | None, ask_once: bool) -> None:
+def mark(run: Run, question: dict) -> None:
     """Say that everything in the run folder, and its rows in the ledger, answer this question."""
-    write(run.folder / NAME, {"prevalence": prevalence, "ask_once": ask_once} | run.hashes)
+    write(run.folder / NAME, question | run.hashes)
 
 
 def unmark(run: Run) -> None:
@@ -23,7 +23,7 @@ def unmark(run: Run) -> None:
         (run.folder / NAME).unlink(missing_ok=True)
 
 
-def is_marked(run: Run, prevalence: float | None, ask_once: bool) -> bool:
+def is_marked(run: Run, question: dict) -> bool:
     """Return whether the run folder answers this question, with this model on these data."""
     if not (run.folder / NAME).is_file():
         return False
@@ -31,4 +31,4 @@ def is_marked(run: Run, prevalence: float | None, ask_once: bool) -> bool:
         found = read_checked(run.folder / NAME, Done, "")
     except BadInput:  # whatever it is, it is no mark
         return False
-    return found == {"prevalence": prevalence, "ask_once": ask_once} | run.hashes
+    return found == question | run.hashes

@@ -5,7 +5,6 @@ not done again: a trained model and its scores are kept in the run folder with t
 """
 
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,14 +17,17 @@ from core.data import Data, Labeled, open_data
 from core.environment import peak_memory_gb
 from core.errors import BadInput
 from core.files import is_first_process, write
-from evaluation import cut, floors, ledger, rules, unseen, verdicts
+from evaluation import floors, ledger, rules, unseen, verdicts
 from evaluation.report import page, reasons
 from evaluation.report.alarms import alarms
 from runs import marks
 from runs.folder import LEDGER, Run, start_run
+from runs.handling import Handled, Reader
+from runs.handling import handle as handle
+from runs.scoring import Score
+from runs.scoring import score as score
 
 Gallery = Mapping[str, Sequence[tuple[str, str]]]  # sequences of each case, as HTML and as a line
-Score = Callable[[list[list]], pl.DataFrame]
 Expected = Callable[[list[list[str]]], Sequence[Sequence[tuple[str, float]]]]  # the likeliest choices after prefixes
 
 
@@ -61,10 +63,19 @@ class Detector(Protocol):
 Make = Callable[..., Detector]  # called with seed and templates
 
 
-def complete(make: Make, folder: str, seed: int, alpha: float, prevalence: float | None, ask_once: bool = False) -> Run:
+def complete(
+    make: Make,
+    folder: str,
+    seed: int,
+    alpha: float,
+    prevalence: float | None,
+    way: str = unseen.ALARM,
+    reader: Reader | None = None,
+) -> Run:
     """Take every step of a run that is missing, up to its row in the ledger; return the run.
 
     `make` gives the untrained detector of a `seed` and the `templates` of a data folder (contract 3).
+    `way` is what becomes of unseen keys, one of `asked.UNSEEN`, `reader` what reads their words.
     """
     check_alpha(alpha)
     check_prevalence(prevalence)
@@ -73,10 +84,11 @@ def complete(make: Make, folder: str, seed: int, alpha: float, prevalence: float
     run = start_run(folder, detector.name, seed, detector.describe(), detector.method)
     fit(run, detector)
     saved = type(detector).load(run.model_folder, learned(data, "train", detector))
-    validation, test = (score(run, split, asked(data, saved), column_of(saved)) for split in ("validation", "test"))
+    ask, column = asked(data, saved), column_of(saved)
+    validation, test = (score(run, split, ask, column) for split in ("validation", "test"))
     decision = calibrate(run, validation, alpha)
-    accepted = accept_unseen(run, test) if ask_once and data.is_chronological else {}
-    judge(run, test, decision, prevalence, accepted)
+    handled = handle(run, test, way, ask, reader) if reader else Handled()
+    judge(run, test, decision, prevalence, handled)
     return run
 
 
@@ -137,85 +149,7 @@ def keep_path(run: Run, path: dict) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["what", "value"], orient="row")
 
 
-# ----------------------------------------------------------------------------------------------- score, calibrate
-
-
-def score(run: Run, split: str, ask: Score, column: str = "keys") -> pl.DataFrame:
-    """Return `<split>_scores.parquet`: ids, labels, the scores, and what of each sequence training had seen.
-
-    `ask` is called with each distinct sequence of `column`, `keys` or `lines`, unless the file is there and was made by
-    this model of these data, by the hashes of both.
-    """
-    path, hashes = run.folder / f"{split}_scores.parquet", run.hashes
-    if (kept := _kept(path, hashes)) is not None:
-        return kept
-    sequences = run.data.split(split, "sequence_id", "label", *dict.fromkeys(("keys", column)), *cut.COLUMNS)
-    distinct, rows, first = _distinct(sequences, column)
-    started = time.perf_counter()
-    scored = ask(distinct[column].to_list())
-    seconds = (time.perf_counter() - started) / max(1, len(sequences))
-    _refuse_not_finite(scored, run)
-    cuts = distinct.select(cut.COLUMNS)
-    seen, all_keys_seen = _familiar(run.data, distinct, "log_odds" in scored.columns)
-    if "has_unseen_key" not in scored.columns:
-        scored = scored.with_columns(has_unseen_key=~all_keys_seen)
-    scored = cut.spare(scored, cuts)
-    of_each = pl.concat([scored, seen], how="horizontal")[rows]
-    about = [sequences.select("sequence_id", "label"), of_each, first.to_frame("first_of_its_kind")]
-    whole = pl.concat(about, how="horizontal").with_columns(seconds=pl.lit(seconds))
-    write(path, whole, hashes)
-    return whole
-
-
-def _kept(path: Path, hashes: dict[str, str]) -> pl.DataFrame | None:
-    """Return the scores of an earlier call; None if they are of another model or other data, or damaged."""
-    try:
-        if path.is_file() and hashes.items() <= pl.read_parquet_metadata(path).items():
-            return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError):
-        print(f"{path.as_posix()} is damaged: scoring again", flush=True)
-    return None
-
-
-def _distinct(sequences: pl.DataFrame, column: str) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
-    """Return the distinct sequences, for each sequence which of them it is, and which come first.
-
-    Log data repeat themselves, 575,000 sessions of HDFS are some 27,000 distinct ones: only these become Python lists.
-    The same keys are told apart where the log cut one of them off.
-    """
-    joined = sequences.select(cut.told_apart(column).alias("same"))  # one column: several would be copied to be joined
-    first = joined["same"].is_first_distinct()
-    numbered = joined.filter(first).with_row_index("row")
-    rows = joined.join(numbered, on="same", maintain_order="left")["row"]
-    shown = sequences.filter(first)
-    of_its_kind = shown["keys"].list.join(" ").is_first_distinct()  # the same keys may stand there cut and whole
-    return shown, rows, first & pl.Series(of_its_kind[rows])
-
-
-def _familiar(data: Data, sequences: pl.DataFrame, labeled: bool) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the columns of `floors.familiarity`, and whether a detector that learns from labels, or not, saw all keys.
-
-    Counts, lengths and pairs are those of normals; the whole sequence is familiar if training has it with any label, so
-    that "new" is the same part of the test for every detector.
-    """
-    cuts = sequences.select(cut.COLUMNS)
-    seen = floors.familiarity(data.split("train", "keys")["keys"], sequences["keys"], cuts)
-    if not data.training_anomalies:
-        return seen, seen["all_keys_seen"]
-    of_all = floors.familiarity(data.whole("train", "keys")["keys"], sequences["keys"], cuts)
-    return seen.with_columns(of_all["in_training"]), (of_all if labeled else seen)["all_keys_seen"]
-
-
-def _refuse_not_finite(scored: pl.DataFrame, run: Run) -> None:
-    """Refuse the scores of a training that diverged: what is no number lies above no threshold and is never flagged."""
-    finite = all(scored[name].is_finite().all() for name in ("score", "log_odds") if name in scored.columns)
-    if "event_log_probabilities" in scored.columns:  # minus infinity is an unseen key
-        finite = finite and not scored["event_log_probabilities"].explode().is_nan().any()
-    if not finite:
-        raise BadInput(
-            f"{run.folder.as_posix()} gives scores that are no numbers: its training diverged; remove that folder and "
-            "train again with a smaller learning rate or another SEED."
-        )
+# ------------------------------------------------------------------------------------------------------- calibrate
 
 
 def calibrate(run: Run, scores: pl.DataFrame, alpha: float) -> dict:
@@ -235,41 +169,29 @@ def calibrate(run: Run, scores: pl.DataFrame, alpha: float) -> dict:
 # ---------------------------------------------------------------------------------------------------------- judge
 
 
-def accept_unseen(run: Run, scores: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Return the test scores as they are when each unseen key is put to the analyst once, as `ask_once`.
-
-    The queue of questions is triage.csv of the run; where nobody has answered there, labels do.
-    """
-    test, known = run.data.split("test"), run.data.known_keys
-    keys = unseen.unseen_keys(test, known)
-    path = run.folder / "triage.csv"
-    queue = unseen.triage(test, keys, run.data.templates)
-    queue = unseen.keep_answers(queue, cells.unguard(unseen.read_answers(path))) if path.is_file() else queue
-    write(path, cells.guard(queue))
-    answers = unseen.answered(queue) or unseen.label_answers(test, keys)
-    return {"ask_once": unseen.settle(test, scores, known, unseen.ask_once(keys, answers))}
-
-
 def judge(
     run: Run,
     scores: pl.DataFrame,
     decision: dict,
     prevalence: float | None = None,
-    accepted: dict[str, pl.DataFrame] | None = None,
+    handled: Handled | None = None,
 ) -> tuple[pl.DataFrame, dict]:
     """Apply all rules to the test scores; write test_scores.parquet and metrics.json, return both.
 
-    `accepted` are the scores of `accept_unseen`, whose verdicts stand beside the others.
+    `handled` is what `handle` made of the unseen keys, whose verdicts stand beside the others.
     """
     check_prevalence(prevalence)
+    handled = handled or Handled()
     counted = floors.ngram_scores(run.data, "test")
-    judged, found = verdicts.measure_all(scores, decision, counted, prevalence, accepted or {})
+    judged, found = verdicts.measure_all(scores, decision, counted, prevalence, handled.scores)
     manifest = run.data.manifest
     found["data"] |= {name: manifest[name] for name in ("data_hash", "simulated")}
     found["data"]["lines_in_test_and_training"] = manifest["counts"]["lines_in_test_and_training"]
     found["data"]["training_anomalies"] = run.data.training_anomalies
-    if accepted:
-        found["questions"] = len(unseen.unseen_keys(run.data.split("test"), run.data.known_keys))
+    if handled.questions is not None:
+        found["questions"] = handled.questions
+    if handled.encoder is not None:
+        found["encoder"] = handled.encoder
     training = run.training.select("seconds", "peak_memory_gb").max().row(0, named=True)
     found["seconds"] = {"training": training["seconds"], "scoring": scores["seconds"].sum()}
     found["peak_memory_gb"] = max(peak_memory_gb(), training["peak_memory_gb"])
@@ -305,9 +227,11 @@ def explain(run: Run, judged: pl.DataFrame, rule: str, expected: Expected) -> Ga
     return found
 
 
-def report(run: Run, judged: pl.DataFrame, gallery: Gallery, expected: Expected) -> None:
-    """Write alarms.csv and report.html of the run; `gallery` is that of `explain`."""
-    listed = alarms(judged, run.data.sequences, run.data.templates, expected)
+def report(
+    run: Run, judged: pl.DataFrame, gallery: Gallery, expected: Expected, rated: pl.DataFrame | None = None
+) -> None:
+    """Write alarms.csv and report.html of the run; `gallery` is that of `explain`, `rated` fault scores of new keys."""
+    listed = alarms(judged, run.data.sequences, run.data.templates, expected, rated=rated)
     write(run.folder / "alarms.csv", cells.guard(listed))
     shown = {case: [html for html, _ in sequences] for case, sequences in gallery.items()}
     path = page.write_page(run.folder, shown, run.data.templates)

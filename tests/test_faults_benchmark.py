@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.faults import alerts, f1, highest, late_keys, measure_reader
+from benchmarks.faults import alerts, f1, held_out, highest, known_and_test, measure_stretch
 from core.errors import BadInput
 from methods.words.faults import FaultWords
+from methods.words.matching import jaccard
 
 TEST = pl.DataFrame(
     {
@@ -17,15 +18,21 @@ TEST = pl.DataFrame(
         "label": [0, 1, 0, 1],
     }
 )
-WORDS = {"a": "served block", "b": "one failed attempt", "up": "node started", "bad": "disk error, read failed"}
+BEFORE = pl.DataFrame(
+    {"keys": [["b"], ["a"], ["worse"], ["b"]], "event_labels": [[0], [0], [1], [0]], "label": [0, 0, 1, 0]}
+)
+WORDS = {
+    "a": "served block",
+    "b": "one failed attempt",
+    "up": "node started",
+    "bad": "disk error, read failed",
+    "worse": "x",
+}
 
 
 def folder(test: pl.DataFrame = TEST) -> SimpleNamespace:
-    """As much of a data folder as is read."""
-    training = [["a"], ["a"], ["a", "b"], ["b"]]
-    return SimpleNamespace(
-        name="x", templates=WORDS, known_keys={"a", "b"}, split=lambda _: test, keys=lambda _: training
-    )
+    """As much of a data folder as is read: four sequences to learn from, then the test."""
+    return SimpleNamespace(name="x", templates=WORDS, sequences=pl.concat([BEFORE, test]))
 
 
 def test_a_new_template_is_an_alert_by_the_labels_of_its_own_lines():
@@ -37,9 +44,17 @@ def test_a_sequence_has_the_highest_score_of_its_new_templates_and_comes_last_wi
     np.testing.assert_array_equal(highest(TEST["keys"].to_list(), {"bad": 2.0, "up": -3.0}), [-3, 2, -4, 2])
 
 
-def test_late_keys_are_those_that_the_first_half_of_training_did_not_have():
-    assert late_keys([["a"], ["a", "b"], ["b", "c"], ["a"]]) == {"c"}
-    assert late_keys([["a"]]) == {"a"}
+def test_known_are_the_templates_of_normal_sequences_alone_in_their_order():
+    known, test = known_and_test(folder(), (0, 0.5, 1))
+    assert list(known) == ["b", "a"] and test["label"].to_list() == [0, 1, 0, 1]
+
+
+def test_each_way_rates_known_templates_beside_others_and_never_beside_themselves():
+    known = {"a": "one two", "b": "one", "c": "two", "d": "three"}
+    found = dict(held_out(FaultWords(), jaccard, known))
+    np.testing.assert_allclose(found["each"], [0.05, 0.05, 0.05, 0.1])
+    np.testing.assert_allclose(found["groups"], found["each"])  # four templates are four groups
+    np.testing.assert_allclose(found["later"], [0.05, 0.1])
 
 
 def test_f1_worked_by_hand():
@@ -49,23 +64,22 @@ def test_f1_worked_by_hand():
 
 def test_figures_of_fault_words_worked_by_hand():
     """`bad` has two fault words, `up` none; of the known ones `b` has one, so its threshold asks about `bad` alone."""
-    found = measure_reader(FaultWords(), folder())
-    assert found["AUROC of new templates"] == found["average precision of sequences"] == 1
-    assert found["F1, every new template an alarm"] == pytest.approx(0.8)
-    assert found["F1, zero"] == found["F1, known 0.8"] == found["F1, late 0.8"] == 1
-    assert found["asked, known 0.8"] == 1
+    found = measure_stretch(FaultWords(), jaccard, folder(), (0, 0.5, 1))
+    assert found["AUROC of new templates"] == found["average precision"] == 1
+    assert found["F1, every new template an alarm"] == found["F1, zero"] == pytest.approx(0.8)
+    assert found["F1, each 0.4"] == 1 and found["asked, each 0.4"] == 1
 
 
 def test_no_label_moves_a_threshold():
     """With every label turned round the same templates are asked about."""
-    turned = TEST.with_columns(1 - pl.col("label"), event_labels=pl.col("event_labels").list.eval(1 - pl.element()))
-    asked = [
-        {name: value for name, value in measure_reader(FaultWords(), folder(test)).items() if "asked" in name}
-        for test in (TEST, turned)
-    ]
-    assert asked[0] == asked[1]
+    turned = TEST.with_columns(
+        label=1 - pl.col("label"), event_labels=pl.col("event_labels").list.eval(1 - pl.element())
+    )
+    found, other = (measure_stretch(FaultWords(), jaccard, folder(test), (0, 0.5, 1)) for test in (TEST, turned))
+    asked = [name for name in found if name.startswith("asked")]
+    assert [found[name] for name in asked] == [other[name] for name in asked]
 
 
-def test_new_templates_of_one_kind_alone_are_one_sentence():
+def test_new_templates_of_one_kind_are_refused_in_one_sentence():
     with pytest.raises(BadInput, match="not of both kinds"):
-        measure_reader(FaultWords(), folder(TEST[:1]))
+        measure_stretch(FaultWords(), jaccard, folder(TEST.head(1)), (0, 0.75, 1))

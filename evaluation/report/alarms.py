@@ -8,6 +8,7 @@ import polars as pl
 
 from core import cells
 from core.errors import BadInput
+from evaluation import fault_scores, unseen
 from evaluation.report.reasons import END, Choices, as_share, judged_rules
 
 SCHEMA: dict[str, type[pl.DataType]] = {
@@ -23,6 +24,7 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "tail_probability": pl.Float32,
     "expected": pl.String,
     "has_unseen_key": pl.Boolean,
+    "words": pl.String,  # what is said of the words of a worst event that came new
 }
 _CHOICE = re.compile(r"(.+?) \(([<>]?\d+%)\)(?:; |$)", re.DOTALL)  # one of those that `_as_text` writes
 
@@ -33,15 +35,16 @@ def alarms(
     templates: Mapping[str, str | None],
     expected: Callable[[list[list[str]]], Sequence[Choices]],
     rules: Sequence[str] | None = None,
+    rated: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Return one row a sequence that any of `rules` flags, columns of `SCHEMA`, the strangest first.
 
     `judged` are scores with `flagged_<rule>`, `sequences` the data's, `expected` the likeliest choices after each of
     many prefixes: it is asked once, for distinct prefixes. `worst_event` and `line` count from 1. An end that came too
     early is the event after the last one, with key `<end>` and no line. The rules are those of `reasons.judged_rules`
-    if none are given.
+    if none are given, as they are and with unseen keys handled. `rated` are fault scores of new templates.
     """
-    rules = judged_rules(judged) if rules is None else rules
+    rules = [*judged_rules(judged), *unseen.handled_rules(judged)] if rules is None else rules
     flagged = judged.filter(pl.any_horizontal(f"flagged_{rule}" for rule in rules))
     found = flagged.join(sequences.select("sequence_id", "keys", "lines"), on="sequence_id", maintain_order="left")
     worst = pl.col("worst_event")
@@ -54,7 +57,9 @@ def alarms(
         worst + 1,
     )
     template = pl.col("key").replace_strict(dict(templates), default=None, return_dtype=pl.String)
-    found = found.with_columns(template.alias("template"))
+    said = {} if rated is None else fault_scores.sentences(rated)
+    words = pl.col("key").replace_strict(said, default=None, return_dtype=pl.String)
+    found = found.with_columns(template.alias("template"), words.alias("words"))
     return found.select(*SCHEMA).cast(pl.Schema(SCHEMA)).sort("tail_probability", maintain_order=True)
 
 

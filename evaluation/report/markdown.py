@@ -9,7 +9,8 @@ import polars as pl
 
 from core.errors import printable
 from core.files import write
-from evaluation import compare, ledger
+from core.new_keys import WORD_LIST
+from evaluation import compare, ledger, unseen
 from evaluation.ledger import TITLES, number
 
 MARKS = ("<!-- results: made by make table -->", "<!-- end of results -->")
@@ -24,6 +25,7 @@ SAME_ROWS = ("1000genome_published",)  # whose published figures are of the same
 BESIDE = "LogGPT"
 OURS, FLOOR, RIVAL = "tiny-llama, default verdict", "best floor, learns nothing", "best rival, default verdict"
 ASKED = "tiny-llama, each new key asked once"
+BY_WORDS = "tiny-llama, new keys judged by words"
 HEADS = (
     "method", "learned from", "rule", "n", "F1", "range", "P", "R", "FA", "AP", "K/V", "F1 new", "best F1", "s", "#",
 )  # fmt: skip
@@ -70,17 +72,20 @@ def headline(runs: pl.DataFrame, published: pl.DataFrame) -> str:
 
 
 def best_rows(rows: pl.DataFrame) -> dict[str, dict | None]:
-    """Return our default verdict on one data set, the best floor, the best default of a rival, and ours asked once.
+    """Return our default verdict on one data set, the best floor, the best default of a rival, ours asked once, and by words.
 
     Floor and rival are the ones that the test finds best: the hardest to beat, not ones that anybody could choose.
     """
-    asked_once = pl.col("rule").str.ends_with("_ask_once")
+    handled = [name for name in TITLES if unseen.split_name(name)[1]]
+    asked_once, by_words = (pl.col("rule").str.contains(f"^tail_probability.*_{way}$") for way in ("ask", "words"))
+    by_words &= ~pl.col("rule").str.ends_with("_ask_words") & (pl.col("encoder") != WORD_LIST)
     default, ours = pl.col("default"), pl.col("method") == "next_key"
     wanted = {
         OURS: default & ours,
-        FLOOR: (pl.col("method") == "trivial") & ~asked_once,
+        FLOOR: (pl.col("method") == "trivial") & ~pl.col("rule").is_in(handled),
         RIVAL: default & ~ours,
-        ASKED: ours & asked_once & pl.col("rule").str.starts_with("tail_probability"),
+        ASKED: ours & asked_once,
+        BY_WORDS: ours & by_words,
     }
     found = {name: rows.filter(which).drop_nulls("f1").sort("f1", descending=True) for name, which in wanted.items()}
     return {name: of.row(0, named=True) if len(of) else None for name, of in found.items()}
@@ -90,7 +95,7 @@ def _column(about: dict, best: dict[str, dict | None], published: pl.DataFrame) 
     """Return the cells of one data set by the names of their rows."""
     share = about["prevalence"] or about["test_anomalies"] / about["test_sequences"]
     known = published.filter(pl.col("data") == SAMPLES.get(about["data"], about["data"]), pl.col("method") == BESIDE)
-    ours, asked = best[OURS], best[ASKED]
+    ours, asked, by_words = best[OURS], best[ASKED], best[BY_WORDS]
     return {
         "data": label(about),
         "share of anomalies": f"{share:.1%}",
@@ -99,6 +104,7 @@ def _column(about: dict, best: dict[str, dict | None], published: pl.DataFrame) 
         FLOOR: _with_name(best[FLOOR]),
         RIVAL: _with_name(best[RIVAL]),
         ASKED: number(asked["f1"]) if asked else "-",
+        BY_WORDS: number(by_words["f1"]) if by_words else "-",
         f"published by {BESIDE}, another protocol": number(known["f1"][0]) if len(known) else "-",
     }
 
@@ -206,7 +212,10 @@ def _command(row: dict) -> str:
     words.append(f'SEEDS="{" ".join(map(str, seeds))}"')
     if row["prevalence"] is not None:
         words.append(f"PREVALENCE={row['prevalence']:g}")
-    return " ".join(words + (["DRIFT=1"] if row["rule"].endswith("_ask_once") else []))
+    handling = unseen.split_name(row["rule"])[1]
+    words += [f"UNSEEN={handling.replace('_', '-')}"] if handling else []
+    words += [f"ENCODER={shlex.quote(row['encoder'])}"] if row["encoder"] not in (None, WORD_LIST) else []
+    return " ".join(words)
 
 
 def _row(row: dict, command: int) -> str:

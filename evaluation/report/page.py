@@ -13,7 +13,8 @@ import polars as pl
 
 from core.files import write
 from core.schemas import Config, Environment, read_checked
-from evaluation import stored
+from evaluation import stored, unseen
+from evaluation.ledger import TITLES
 from evaluation.report.alarms import read_alarms, read_choices
 from evaluation.report.reasons import as_tail, in_words, place
 from evaluation.rules import RULE_TITLES
@@ -67,7 +68,9 @@ def write_page(
     found = stored.read_metrics(folder / "metrics.json", again)
     default = found["default_rule"]
     listed = read_alarms(folder / "alarms.csv")
-    alarms = _alarms(listed, default, templates)
+    handled = [name for name in found["rules"] if unseen.split_name(name)[0] == default and name != default]
+    shown = (handled or [default])[0]
+    alarms = _alarms(listed, shown, templates)
     values = {
         "policy": POLICY,
         "today": today(),
@@ -77,6 +80,7 @@ def write_page(
         "simulated": found["data"]["simulated"],
         "sentence": tables.conclusion(found),
         "default": RULE_TITLES[default],
+        "listed": TITLES[shown],
         "tiles": _tiles(decision, found, alarms),
         "alarms": alarms,
         "gallery": gallery,
@@ -133,8 +137,9 @@ def _alarm(row: dict, rules: set[str], templates: Mapping[str, str | None]) -> d
         "label": {0: "normal", 1: "anomaly", None: "-"}[row["label"]],
         "came": "the sequence ends here" if at_end else row["template"] or row["key"],
         "unseen": row["has_unseen_key"],
+        "words": row["words"],
         "expected": [(share, in_words(key, templates)) for key, share in read_choices(row["expected"])],
-        "flagged_by": ["every rule"] if set(flagged_by) == rules else [RULE_TITLES[rule] for rule in flagged_by],
+        "flagged_by": ["every rule"] if set(flagged_by) == rules else [TITLES[rule] for rule in flagged_by],
         "rank": "unseen" if row["has_unseen_key"] else f"{row['rank']:,}",
         "tail": as_tail(row["tail_probability"]),
     }

@@ -5,6 +5,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from evaluation import unseen
 from evaluation.ledger import TITLES
 from evaluation.metrics import precision_recall
 from evaluation.rules import BY_NAME, RULE_TITLES
@@ -204,16 +205,16 @@ def detection_sources(sources: dict[str, dict[str, int]]) -> Figure:
 
 
 def drift(blocks: pl.DataFrame) -> Figure:
-    """Plot F1 and false alarms of each rule over blocks of test time; `blocks` is that of `drift.measure_blocks`."""
+    """Plot F1 and false alarms of each rule over blocks of test time; `blocks` is that of `unseen.measure_blocks`."""
     figure = Figure(figsize=(8.6, 5.4), layout="constrained", dpi=110)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for (rule,), rows in blocks.group_by("rule", maintain_order=True):
-        base = BY_NAME.get(rule.removesuffix("_ask_once"))
+        base = BY_NAME.get(unseen.split_name(rule)[0])
         style = {"marker": ".", "label": TITLES[rule], "color": base.color if base else "#888888"}
-        style["linestyle"] = "-" if rule.endswith("_ask_once") else "--"
+        style["linestyle"] = "-" if unseen.split_name(rule)[1] else "--"
         upper.plot(rows["block"], rows["f1"], **style)
         lower.plot(rows["block"], rows["false_alarms"], **style)
-    upper.set(ylabel="F1", ylim=(0, 1.02), title="Over test time: dashed as they are, solid asked once")
+    upper.set(ylabel="F1", ylim=(0, 1.02), title="Over test time: dashed as they are, solid with unseen keys handled")
     lower.set(ylabel="false alarms", xlabel="block of test time")
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)

@@ -5,7 +5,7 @@ from math import isnan, log
 import numpy as np
 import polars as pl
 
-from evaluation import floors, ledger, rules
+from evaluation import fault_scores, floors, ledger, rules, unseen
 from evaluation.show.formats import readable
 
 
@@ -127,6 +127,41 @@ def verdicts(found: dict) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"rule": pl.String} | dict.fromkeys(wanted, pl.Float64))
 
 
+def handled(found: dict, way: str) -> list[str]:
+    """Return what was done with keys that training never saw, and what the default verdict came to by it."""
+    if way == unseen.ALARM:
+        return ["UNSEEN = alarm: a key that training never saw is an alarm wherever it comes."]
+    default = found["default_rule"]
+    own = found["rules"].get(f"{default}_{way.replace('-', '_')}")
+    if own is None:
+        return [f"UNSEEN = {way} changes nothing: {rules.RULE_TITLES[default]} does not read keys."]
+    as_is = found["rules"][default]
+    read = f", words read by {found['encoder']}" if found.get("encoder") else ""
+    sentences = [
+        f"UNSEEN = {way}{read}: F1 of the default verdict {ledger.number(own['f1'])}, "
+        f"{ledger.number(as_is['f1'])} with every such key an alarm; false alarms {_share(own)}, {_share(as_is)}."
+    ]
+    if "questions" in found:
+        sentences += [f"{found['questions']:,} questions; answers in triage.csv of the run folder are read back."]
+    return sentences
+
+
+def _share(measured: dict) -> str:
+    rate = measured["false_alarm_rate"]
+    return "-" if rate is None else f"{rate:.2%}"
+
+
+def rated(scores: pl.DataFrame, most: int = 15) -> pl.DataFrame:
+    """Return the new templates that read most like a fault, each with the nearest known one and whether it is an alarm.
+
+    `scores` are the fault scores of a run.
+    """
+    limit = fault_scores.threshold(scores)
+    new = scores.filter(~pl.col("is_known")).sort("fault_score", descending=True, maintain_order=True)
+    said = pl.when(pl.col("fault_score") > limit).then(pl.lit("alarm")).otherwise(pl.lit("accepted"))
+    return new.head(most).select("fault_score", said.alias("by words"), "template", nearest_known="nearest_template")
+
+
 def intervals(found: dict) -> pl.DataFrame:
     """Return precision, recall, F1, MCC of the model's rules, each as `value (low - high)`; a dash where undefined."""
     names = ("precision", "recall", "f1", "mcc")
@@ -161,7 +196,9 @@ def headline(found: dict) -> pl.DataFrame:
     """Return the table for the terminal: the default verdict first, the other rules, and the floors beside them."""
     default = found["default_rule"]
     rest = [name for name in (*rules.RANK_RULES, *rules.SCORE_RULES) if name != default]
-    names = [default, *rest, *floors.TRIVIAL, f"bigram_{default}"]
+    handled = [name for name in found["rules"] if unseen.split_name(name)[0] in (default, "unseen_key")]
+    handled = [name for name in handled if unseen.split_name(name)[1]]
+    names = [default, *handled, *rest, *floors.TRIVIAL, f"bigram_{default}"]
     wanted = ("precision", "recall", "f1", "f1_low", "f1_high", "false_alarm_rate", "average_precision")
     rows = [
         {"rule": ledger.TITLES[name] + " (default)" * (name == default)}
@@ -176,7 +213,8 @@ def conclusion(found: dict) -> str:
     """Say what the default verdict, named before the test, achieves, and whether it beats the best trivial detector."""
     f1 = {name: values["f1"] for name, values in found["rules"].items() if values["f1"] is not None}
     default = found["default_rule"]
-    trivial = {name: value for name, value in f1.items() if ledger.TITLES[name].startswith("trivial")}
+    as_they_are = {name: value for name, value in f1.items() if unseen.split_name(name)[1] is None}
+    trivial = {name: value for name, value in as_they_are.items() if ledger.TITLES[name].startswith("trivial")}
     if default not in f1 or not trivial:
         return "There is no F1 to compare: the test set has no labeled anomaly, or nothing was flagged."
     own, floor = found["rules"][default], max(trivial, key=trivial.__getitem__)

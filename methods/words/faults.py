@@ -8,6 +8,8 @@ they are for templates that training never saw. What training saw to be normal i
 - `Asked`: a causal language model is asked whether the line is a failure; the log-odds of its answers, unsampled.
 - `Trained`: logistic regression on the vectors of labeled texts, such as templates by the level their log gives them,
   or the labeled templates of *other* systems; log-odds.
+
+newcomers.py holds what they say against the templates that a log is known to have.
 """
 
 from collections.abc import Sequence
@@ -110,6 +112,8 @@ class Anchors:
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Return the differences (n,), between -2 and 2; 0 for a text without words."""
+        if not texts:
+            return np.zeros(0)
         vectors = encode(self._encoder, list(texts))
         faults, harmless = (np.sort(cosines(vectors, side), axis=1)[:, -NEAREST:].mean(1) for side in self._sides)
         return faults - harmless

@@ -21,6 +21,7 @@ from tests.core.test_files import in_processes
 from tests.runs.test_runs import fake_score, trained_in
 
 FOLDER = Path("results/sample/next_key-tiny-llama-s0")
+QUESTION = {"prevalence": None, "unseen": "alarm", "encoder": None}
 
 
 class Killed(BaseException):
@@ -162,9 +163,9 @@ def test_a_verdict_that_another_notebook_changed_is_not_taken_for_this_one(noteb
     steps.calibrate(own, steps.score(own, "validation", fake_score), 0.01)
     run.main([])
     assert notebooks.executed[3:] == ["test"]
-    assert marks.is_marked(own, None, False)
+    assert marks.is_marked(own, QUESTION)
     (FOLDER / marks.NAME).write_text("{")
-    assert not marks.is_marked(own, None, False)
+    assert not marks.is_marked(own, QUESTION)
 
 
 def test_a_model_trained_again_takes_every_later_step_again(notebooks):
@@ -178,7 +179,7 @@ def test_rows_that_are_gone_from_the_ledger_come_back(notebooks):
     run.main([])
     LEDGER.unlink()
     run.main([])
-    assert len(ledger.read(LEDGER)) == 14
+    assert len(ledger.read(LEDGER)) == 15
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from core.errors import BadInput
 from evaluation.report import markdown
 from evaluation.report.alarms import read_alarms
 from evaluation.show import notebook
+from methods.words.newcomers import TemplateReader
 from runs import steps
 from tests.changed import set_manifest
 from tests.runs.test_runs import fake_score, judged_run
@@ -37,11 +38,11 @@ def test_alarms_and_the_queue_hold_no_formula_and_read_back_what_the_log_said(wo
     written = pl.read_csv(run.folder / "alarms.csv", infer_schema=False)
     assert set(written["template"].drop_nulls()) == {"'=HYPERLINK(A1)"}
     assert set(read_alarms(run.folder / "alarms.csv")["template"].drop_nulls()) == {"=HYPERLINK(A1)"}
-    steps.accept_unseen(run, scores)
+    steps.handle(run, scores, "ask", fake_score, TemplateReader())
     queue = pl.read_csv(run.folder / "triage.csv", infer_schema=False)
     assert set(queue["template"]) == {"'=HYPERLINK(A1)"}
     queue.with_columns(answer=pl.lit("benign")).write_csv(run.folder / "triage.csv")
-    steps.accept_unseen(run, scores)
+    steps.handle(run, scores, "ask", fake_score, TemplateReader())
     assert set(pl.read_csv(run.folder / "triage.csv")["answer"]) == {"benign"}
 
 

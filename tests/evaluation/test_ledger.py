@@ -51,7 +51,7 @@ DAMAGES = {
     "missing": (missing, "line 1 has no column date"),
     "empty": (lambda lines: [], "line 1 is empty"),
     "conflict": (lambda lines: [lines[0], "<<<<<<< HEAD\n", *lines[1:]], "line 2 is a conflict mark of git"),
-    "cut": (lambda lines: [*lines[:-1], lines[-1][:20]], "line 3 has [0-9]+ cells, not 38"),
+    "cut": (lambda lines: [*lines[:-1], lines[-1][:20]], "line 3 has [0-9]+ cells, not 39"),
     "words": (lambda lines: [line.replace(",8,", ",eight,") for line in lines], "line 2: K cannot be 'eight'"),
     "half": (lambda lines: [line.replace(",8,", ",8.5,") for line in lines], "line 2: K cannot be '8.5'"),
     "quote": (lambda lines: [*lines, '"never closed\n'], "cannot be read as a CSV"),

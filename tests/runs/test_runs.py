@@ -12,6 +12,7 @@ from core.errors import BadInput
 from evaluation import ledger, rules
 from evaluation.report import markdown, reasons
 from evaluation.show import plots, tables
+from methods.words.newcomers import TemplateReader
 from runs import steps
 from runs.folder import LEDGER, Run, open_run, start_run
 from tests.changed import other_data, rewrite
@@ -181,7 +182,7 @@ def test_test_scores_and_metrics_hold_what_the_contract_names(workspace):
     assert own | seen | {f"flagged_{rule}" for rule in rules.RANK_RULES} <= columns
     written = json.loads((run.folder / "metrics.json").read_text())
     assert written == json.loads(json.dumps(found))
-    trivial = {"unseen_key", "unseen_key_or_length", "unseen_count_vector", "unseen_bigram"}
+    trivial = {"unseen_key", "unseen_key_or_length", "unseen_count_vector", "unseen_bigram", "unseen_key_where_rare"}
     counting = {f"{name}_{rule}" for name in ("unigram", "bigram") for rule in rules.RANK_RULES}
     assert set(written["rules"]) == set(rules.RANK_RULES) | {"top_k_paper"} | trivial | counting
     assert set(written["distinct"]["rules"]) == set(written["rules"])
@@ -200,7 +201,7 @@ def test_a_test_without_anomalies_has_false_alarms_and_no_f1(workspace):
     assert found["rules"]["top_k"]["false_alarm_rate"] is not None
     assert found["ranking"] == {"auroc": None, "average_precision": None}
     assert "no F1 to compare" in tables.conclusion(found)
-    assert tables.verdicts(found)["f1"].null_count() == 14
+    assert tables.verdicts(found)["f1"].null_count() == 15
 
 
 def test_a_test_without_labels_is_judged_without_a_crash(workspace):
@@ -210,7 +211,7 @@ def test_a_test_without_labels_is_judged_without_a_crash(workspace):
     assert found["rules"]["top_k"]["f1"] is None
     assert "no F1 to compare" in tables.conclusion(found)
     assert tables.intervals(found)["f1"].null_count() == 4
-    assert len(steps.record(run, found, decision)) == 14
+    assert len(steps.record(run, found, decision)) == 15
     judged = pl.read_parquet(run.folder / "test_scores.parquet")
     assert list(reasons.pick(judged, "top_k")) == ["alarms"]
     assert len(reasons.pick(judged, "top_k")["alarms"]) > 0
@@ -222,7 +223,7 @@ def test_the_ledger_keeps_one_row_a_run_and_rule(workspace):
     run, found, decision = judged_run(workspace)
     steps.record(run, found, decision)
     rows = steps.record(run, found, decision)
-    assert len(rows) == len(ledger.read(LEDGER)) == 14
+    assert len(rows) == len(ledger.read(LEDGER)) == 15
     own = rows.filter(pl.col("method") == "next_key")
     assert own["rule"].to_list() == [*rules.RANK_RULES, "top_k_paper"]
     values = decision["rules"]
@@ -268,7 +269,7 @@ def test_a_prevalence_adds_rows_and_leaves_those_at_the_tests_own(workspace):
     assert both["rules"] == own["rules"]
     assert both["at_prevalence"]["rules"]["top_k"]["recall"] == own["rules"]["top_k"]["recall"]
     rows = steps.record(run, both, decision)
-    assert rows["prevalence"].value_counts().sort("prevalence").rows() == [(None, 14), (0.0293, 14)]
+    assert rows["prevalence"].value_counts().sort("prevalence").rows() == [(None, 15), (0.0293, 15)]
 
 
 def test_a_failed_run_stays_visible_until_it_succeeds(workspace):
@@ -288,7 +289,7 @@ def test_every_row_of_the_tables_names_its_command(workspace):
     text = markdown.everything(rows, markdown.read_published())
     assert '1. `make sweep DATA=sample MODELS=tiny-llama SEEDS="0"`' in text
     table = [line for line in text.splitlines() if line.startswith("| ") and "| rule |" not in line]
-    assert len(table) == 14
+    assert len(table) == 15
     assert all(line.rstrip(" |").endswith("| 1") for line in table)
 
 
@@ -363,12 +364,12 @@ def test_answers_in_triage_csv_are_read_back(workspace):
     run = trained()
     scores = steps.score(run, "test", fake_score)
     queue = run.folder / "triage.csv"
-    by_labels = steps.accept_unseen(run, scores)["ask_once"]
+    by_labels = steps.handle(run, scores, "ask", fake_score, TemplateReader()).scores["ask"]
     asked = pl.read_csv(queue, schema_overrides={"answer": pl.String})
     assert len(asked) >= 1
     assert asked["answer"].null_count() == len(asked)
     asked.with_columns(answer=pl.lit("benign")).write_csv(queue)
-    benign = steps.accept_unseen(run, scores)["ask_once"]
+    benign = steps.handle(run, scores, "ask", fake_score, TemplateReader()).scores["ask"]
     assert not benign["has_unseen_key"].any()
-    assert by_labels.columns == scores.columns
+    assert by_labels.columns == [*scores.columns, "fault_score"]
     assert pl.read_csv(queue)["answer"].unique().to_list() == ["benign"]

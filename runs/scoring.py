@@ -1,0 +1,101 @@
+"""Scores of a run, made once: each distinct sequence goes to the model, and what training had seen of it is added."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from core.data import Data
+from core.errors import BadInput
+from core.files import write
+from evaluation import cut, floors
+from runs.folder import Run
+
+Score = Callable[[list[list]], pl.DataFrame]
+
+
+def score(
+    run: Run, split: str, ask: Score, column: str = "keys", read_as: Mapping[str, str] | None = None
+) -> pl.DataFrame:
+    """Return `<split>_scores.parquet`: ids, labels, the scores, and what of each sequence training had seen.
+
+    `ask` is called with each distinct sequence of `column`, `keys` or `lines`, unless the file is there and was made by
+    this model of these data, by the hashes of both. With `read_as` each of these keys is read as another one, and
+    `<split>_scores_evolved.parquet` is what is kept.
+    """
+    path, hashes = run.folder / f"{split}_scores.parquet", run.hashes
+    if read_as:
+        path, hashes = run.folder / f"{split}_scores_evolved.parquet", hashes | {"read_as": json.dumps(read_as)}
+    if (kept := _kept(path, hashes)) is not None:
+        return kept
+    sequences = run.data.split(split, "sequence_id", "label", *dict.fromkeys(("keys", column)), *cut.COLUMNS)
+    if read_as:
+        sequences = sequences.with_columns(pl.col("keys").list.eval(pl.element().replace(dict(read_as))))
+    distinct, rows, first = _distinct(sequences, column)
+    started = time.perf_counter()
+    scored = ask(distinct[column].to_list())
+    seconds = (time.perf_counter() - started) / max(1, len(sequences))
+    _refuse_not_finite(scored, run)
+    cuts = distinct.select(cut.COLUMNS)
+    seen, all_keys_seen = _familiar(run.data, distinct, "log_odds" in scored.columns)
+    if "has_unseen_key" not in scored.columns:
+        scored = scored.with_columns(has_unseen_key=~all_keys_seen)
+    scored = cut.spare(scored, cuts)
+    of_each = pl.concat([scored, seen], how="horizontal")[rows]
+    about = [sequences.select("sequence_id", "label"), of_each, first.to_frame("first_of_its_kind")]
+    whole = pl.concat(about, how="horizontal").with_columns(seconds=pl.lit(seconds))
+    write(path, whole, hashes)
+    return whole
+
+
+def _kept(path: Path, hashes: dict[str, str]) -> pl.DataFrame | None:
+    """Return the scores of an earlier call; None if they are of another model or other data, or damaged."""
+    try:
+        if path.is_file() and hashes.items() <= pl.read_parquet_metadata(path).items():
+            return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError):
+        print(f"{path.as_posix()} is damaged: scoring again", flush=True)
+    return None
+
+
+def _distinct(sequences: pl.DataFrame, column: str) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
+    """Return the distinct sequences, for each sequence which of them it is, and which come first.
+
+    Log data repeat themselves, 575,000 sessions of HDFS are some 27,000 distinct ones: only these become Python lists.
+    The same keys are told apart where the log cut one of them off.
+    """
+    joined = sequences.select(cut.told_apart(column).alias("same"))  # one column: several would be copied to be joined
+    first = joined["same"].is_first_distinct()
+    numbered = joined.filter(first).with_row_index("row")
+    rows = joined.join(numbered, on="same", maintain_order="left")["row"]
+    shown = sequences.filter(first)
+    of_its_kind = shown["keys"].list.join(" ").is_first_distinct()  # the same keys may stand there cut and whole
+    return shown, rows, first & pl.Series(of_its_kind[rows])
+
+
+def _familiar(data: Data, sequences: pl.DataFrame, labeled: bool) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the columns of `floors.familiarity`, and whether a detector that learns from labels, or not, saw all keys.
+
+    Counts, lengths and pairs are those of normals; the whole sequence is familiar if training has it with any label, so
+    that "new" is the same part of the test for every detector.
+    """
+    cuts = sequences.select(cut.COLUMNS)
+    seen = floors.familiarity(data.split("train", "keys")["keys"], sequences["keys"], cuts)
+    if not data.training_anomalies:
+        return seen, seen["all_keys_seen"]
+    of_all = floors.familiarity(data.whole("train", "keys")["keys"], sequences["keys"], cuts)
+    return seen.with_columns(of_all["in_training"]), (of_all if labeled else seen)["all_keys_seen"]
+
+
+def _refuse_not_finite(scored: pl.DataFrame, run: Run) -> None:
+    """Refuse the scores of a training that diverged: what is no number lies above no threshold and is never flagged."""
+    finite = all(scored[name].is_finite().all() for name in ("score", "log_odds") if name in scored.columns)
+    if "event_log_probabilities" in scored.columns:  # minus infinity is an unseen key
+        finite = finite and not scored["event_log_probabilities"].explode().is_nan().any()
+    if not finite:
+        raise BadInput(
+            f"{run.folder.as_posix()} gives scores that are no numbers: its training diverged; remove that folder and "
+            "train again with a smaller learning rate or another SEED."
+        )
