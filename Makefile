@@ -13,6 +13,7 @@ METHODS ?=
 SPLITS ?= 0
 ENCODER ?=
 OTHER  ?=
+CHANGED ?=
 ASKED  ?=
 PROMOTE ?=
 SEEDS  ?= 0
@@ -30,7 +31,7 @@ GPU  := $(shell nvidia-smi -L 2>/dev/null)
 REQUIREMENTS := $(if $(GPU),requirements/gpu.txt,requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run sweep compare supervised workflows check test table notebooks lint clean
+.PHONY: help run sweep compare supervised workflows words check test table notebooks lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +62,10 @@ supervised: $(VENV)/run.stamp ## what learns from labels on DATA=sample_supervis
 workflows: $(VENV)/run.stamp ## jobs of scientific workflows, DATA="1000genome montage" LOG=folder; by default two simulated ones
 	@$(BIN)/python -m commands.workflows $(if $(filter-out sample,$(DATA)),--data $(DATA)) --splits $(SPLITS) \
 		$(if $(LOG),--log "$(LOG)") $(if $(filter-out tiny-llama,$(MODEL)),--model "$(MODEL)") $(if $(ASKED),--asked "$(ASKED)")
+
+words: $(VENV)/run.stamp ## what words say of keys that come new, DATA split by time, and of texts that change, CHANGED; ENCODER=name or folder
+	@$(BIN)/python -m commands.words $(if $(filter-out sample,$(DATA)),--data "$(DATA)") $(if $(CHANGED),--changed "$(CHANGED)") \
+		--model "$(MODEL)" --seed "$(SEED)" $(if $(ENCODER),--encoder "$(ENCODER)")
 
 check: $(VENV)/test.stamp ## style, types and the fast tests, about a minute
 	@$(BIN)/ruff check .

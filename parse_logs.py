@@ -27,7 +27,7 @@ from core.data import open_folder
 from core.ending import said_in_a_sentence
 from core.errors import BadInput, printable
 from core.evolution import EVOLUTION, keep_answers, read_evolution, write_evolution
-from parsing.datasets import OWN_MASKS, PROTOCOLS, Spec
+from parsing.datasets import OWN_MASKS, PROTOCOLS, UPDATED_SAMPLE, Spec
 from parsing.lines.blocks import read_here, read_log
 from parsing.lines.download import fetch
 from parsing.lines.files import LogFile
@@ -39,7 +39,8 @@ from parsing.sequences.folder import CsvFile, describe_sources, sizes, write_man
 from parsing.sequences.place import refuse_lost_answers, refuse_other_sources, refuse_overlap, replaced_folder
 from parsing.sequences.ready import write_key_files, write_key_stream
 from parsing.sequences.resplit import resplit
-from parsing.simulate import LABELED_SESSIONS, SESSIONS, simulate
+from parsing.simulate import LABELED_SESSIONS, SESSIONS, SimulatedLog, simulate
+from parsing.update import updated
 from parsing.workflows.fetching import fetch_workflow
 from parsing.workflows.folder import Made, write_workflow
 from parsing.workflows.simulate import SAMPLE_EFFECT, SAMPLE_RUNS, write_runs
@@ -197,9 +198,8 @@ def find_files(folder: Path, spec: Spec, job: Job) -> tuple[LogFile, LogFile | N
     """Return the log and its labels: made here, given, or downloaded to data/raw/."""
     options = job.options
     if spec.simulated:
-        return write_sample_log(
-            folder, options.seed, LABELED_SESSIONS if options.protocol == "supervised" else SESSIONS
-        )
+        log = simulate(options.seed, LABELED_SESSIONS if options.protocol == "supervised" else SESSIONS)
+        return write_sample_log(folder, updated(log, options.seed) if spec.name == UPDATED_SAMPLE.name else log)
     if spec.download and not options.log:
         archive = fetch(spec.download, Path("data") / "raw")
         return LogFile(archive, spec.log_member), LogFile(archive, spec.label_member) if spec.label_member else None
@@ -208,9 +208,8 @@ def find_files(folder: Path, spec: Spec, job: Job) -> tuple[LogFile, LogFile | N
     return LogFile(options.log), LogFile(options.labels) if options.labels else None
 
 
-def write_sample_log(folder: Path, seed: int, sessions: int) -> tuple[LogFile, LogFile]:
-    """Write the simulated log and its labels into the data folder, so that an alarm can show its raw line."""
-    simulated = simulate(seed, sessions)
+def write_sample_log(folder: Path, simulated: SimulatedLog) -> tuple[LogFile, LogFile]:
+    """Write a simulated log and its labels into the data folder, so that an alarm can show its raw line."""
     log, labels = folder / "simulated.log", folder / "simulated_labels.csv"
     log.write_text("\n".join(simulated.lines) + "\n", encoding="utf-8", newline="")
     rows = [f"{block},{label},{simulated.kinds.get(block, '')}" for block, label in simulated.labels.items()]

@@ -13,7 +13,7 @@ from pathlib import Path
 from commands.folders import parse
 from commands.notebooks import execute, prepare_environment
 from commands.options import check, parser_of, said
-from core.data import LABELED_SAMPLE, LABELED_SAMPLE_OPTIONS, Data, open_data
+from core.data import LABELED_SAMPLE, SAMPLE_OPTIONS, Data, open_data
 from core.errors import BadInput
 from runs.folder import RESULTS
 
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     check(options)
     folder = Path("data") / LABELED_SAMPLE
     if options.data == LABELED_SAMPLE and not (folder / "manifest.json").is_file():
-        parse([*LABELED_SAMPLE_OPTIONS], folder)
+        parse([*SAMPLE_OPTIONS[LABELED_SAMPLE]], folder)
     check_labels(open_data(options.data))  # said at once, not by a kernel that had to start first
     if options.other:
         open_data(options.other)
@@ -46,7 +46,8 @@ def check_labels(data: Data) -> None:
     if not data.training_anomalies:
         raise BadInput(
             f"The training of data/{data.name} has no labeled anomaly to learn from; make a data folder with "
-            f"parse_logs.py --protocol supervised, such as: python parse_logs.py {' '.join(LABELED_SAMPLE_OPTIONS)}"
+            "parse_logs.py --protocol supervised, such as: python parse_logs.py "
+            f"{' '.join(SAMPLE_OPTIONS[LABELED_SAMPLE])}"
         )
 
 

@@ -17,7 +17,11 @@ from core.schemas import Manifest, read_checked
 
 SPLITS = ("train", "validation", "test")
 LABELED_SAMPLE = "sample_supervised"  # the simulated log, split so that labels are learned from
-LABELED_SAMPLE_OPTIONS = ("sample", "--protocol", "supervised", "--out", f"data/{LABELED_SAMPLE}")
+UPDATED_SAMPLE = "sample_update"  # the simulated log with an update of the software, split by time
+SAMPLE_OPTIONS = {
+    LABELED_SAMPLE: ("sample", "--protocol", "supervised", "--out", f"data/{LABELED_SAMPLE}"),
+    UPDATED_SAMPLE: (UPDATED_SAMPLE, "--protocol", "chronological"),
+}
 SEQUENCES: dict[str, pl.DataType | type[pl.DataType]] = {  # what is read of sequences.parquet
     "sequence_id": pl.String,
     "keys": pl.List(pl.String),
@@ -246,6 +250,6 @@ def _command(folder: Path) -> str:
         name, is_published, _ = folder.name.partition("-")[0].partition("_published")
         protocol = " --protocol published" if is_published else ""
         return f"python parse_logs.py {name} --log FOLDER{protocol} --out {folder.as_posix()}"
-    if folder.name == LABELED_SAMPLE:
-        return f"python parse_logs.py {' '.join(LABELED_SAMPLE_OPTIONS)}"
+    if folder.name in SAMPLE_OPTIONS:
+        return f"python parse_logs.py {' '.join(SAMPLE_OPTIONS[folder.name])}"
     return f"python parse_logs.py hdfs --log FILE --labels FILE --out {folder.as_posix()} (other logs: data/README.md)"

@@ -37,3 +37,25 @@ def sentences(rated: pl.DataFrame) -> dict[str, str]:
         nearest = f"; nearest known: {row['nearest_template']}" if row["nearest_template"] else ""
         said[row["key"]] = f"new template, {reads} ({row['fault_score']:.2f}{nearest})"
     return said
+
+
+def fates(test: pl.DataFrame, rated: pl.DataFrame, flagged: np.ndarray) -> pl.DataFrame:
+    """Return what becomes of the sequences of each new template, the commonest first.
+
+    `normal` and `anomalous` count the test sequences that have it, `still_flagged` those of them that are alarms all
+    the same, because of another key or of the rest; `flagged` are the verdicts by words, one a sequence of `test`.
+    """
+    new = rated.filter(~pl.col("is_known"))
+    events = test.select("label", key=pl.col("keys").list.unique(), flagged=pl.Series(flagged)).explode("key")
+    normal, anomalous = (pl.col("label") == label for label in (0, 1))
+    counted = events.group_by("key").agg(
+        normal=normal.sum(),
+        normal_still_flagged=(normal & pl.col("flagged")).sum(),
+        anomalous=anomalous.sum(),
+        anomalous_still_flagged=(anomalous & pl.col("flagged")).sum(),
+        sequences=pl.len(),
+    )
+    said = pl.when(pl.col("fault_score") > threshold(rated)).then(pl.lit("alarm")).otherwise(pl.lit("accepted"))
+    table = new.join(counted, on="key", maintain_order="left").sort("sequences", descending=True, maintain_order=True)
+    columns = ("normal", "normal_still_flagged", "anomalous", "anomalous_still_flagged")
+    return table.select("fault_score", said.alias("by words"), *columns, "template", nearest_known="nearest_template")

@@ -10,7 +10,7 @@ Every figure names its source. Sources cited by a short name:
   CFDR        Computer Failure Data Repository, https://www.usenix.org/cfdr-data; addresses as in LogLLM's README.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from parsing.lines.download import Download
@@ -122,6 +122,13 @@ SAMPLE = Spec(
     **_HDFS,
 )
 
+UPDATED_SAMPLE = replace(
+    SAMPLE,
+    name="sample_update",
+    title="simulated HDFS-like log with an update of the software",
+    origin="parsing/simulate.py, parsing/update.py",
+)
+
 BGL = Spec(
     name="bgl",
     title="BGL",
@@ -184,7 +191,7 @@ SPIRIT = Spec(
     **_SUPERCOMPUTER,
 )
 
-SPECS = {spec.name: spec for spec in (HDFS, BGL, THUNDERBIRD, LIBERTY, SPIRIT, SAMPLE)}
+SPECS = {spec.name: spec for spec in (HDFS, BGL, THUNDERBIRD, LIBERTY, SPIRIT, SAMPLE, UPDATED_SAMPLE)}
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,12 @@ from tests.changed import other_data
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("train", "get_k", "test")  # of one run; compare.ipynb is about many
-ALL = (*NAMES, "notebooks/compare", "notebooks/supervised", "notebooks/workflows")
-SAMPLES = {"notebooks/supervised": "sample_supervised", "notebooks/workflows": "sample_jobs"}  # not that of the others
+ALL = (*NAMES, "notebooks/compare", "notebooks/supervised", "notebooks/workflows", "notebooks/words")
+SAMPLES = {  # not that of the others
+    "notebooks/supervised": "sample_supervised",
+    "notebooks/workflows": "sample_jobs",
+    "notebooks/words": "sample_update",
+}
 
 
 def notebook(name: str) -> nbformat.NotebookNode:
@@ -54,17 +58,20 @@ def test_every_used_name_of_the_shared_modules_exists(name):
     """A renamed helper must not wait for a person to run into it."""
     import methods.next_key
     import utils
+    from benchmarks import unstable
     from commands import compare, supervised
     from evaluation import compare as comparison
-    from evaluation.show import job_plots, label_plots
+    from evaluation import fault_scores, metrics
+    from evaluation.show import job_plots, label_plots, word_plots
     from runs import changes, on_jobs, trials
 
     modules = {"utils": utils, "compare": compare, "comparison": comparison, "supervised": supervised}
     modules |= {one.__name__.rpartition(".")[2]: one for one in (changes, job_plots, label_plots, on_jobs, trials)}
+    modules |= {one.__name__.rpartition(".")[2]: one for one in (unstable, fault_scores, metrics, word_plots)}
     source = "\n".join(cell.source for cell in code_cells(name))
     shared = (
         r"(?<!\.)\b(utils|compare|comparison|supervised|label_plots|changes|trials|steps|compare_plots|floors|plots|reasons|rules"
-        r"|tables|verdicts|job_plots|on_jobs)\.(?!py\b|ipynb\b)(\w+)"
+        r"|tables|verdicts|job_plots|on_jobs|unstable|fault_scores|metrics|word_plots)\.(?!py\b|ipynb\b)(\w+)"
     )
     for module, attribute in re.findall(shared, source):
         owner = modules.get(module) or getattr(utils, module)
@@ -249,6 +256,35 @@ def test_workflow_jobs_are_judged_from_the_table_of_jobs_to_early_verdicts(tmp_p
     outputs = [output for cell in cells for output in cell.outputs]
     said = [output.text for output in outputs if output.get("name") == "stderr"]
     assert "95% interval" in json.dumps(outputs) and all("n_quantiles" in text for text in said)  # see its command
+
+
+@pytest.mark.slow
+def test_words_are_read_of_what_comes_new_and_of_texts_that_change(tmp_path, labeled):
+    """Its command has more rates than a test wants, so a script sets them."""
+    shutil.copytree(labeled, tmp_path / "data" / "small")
+    script = (
+        "from pathlib import Path\n"
+        "import parse_logs\n"
+        "from commands import notebooks\n"
+        "notebooks.prepare_environment()\n"
+        "parse_logs.SESSIONS = 500\n"
+        "parse_logs.main(['sample_update', '--protocol', 'chronological'])\n"
+        "output = Path('results/sample_update/words/words.ipynb')\n"
+        "notebooks.execute('notebooks/words', output, {'CHANGED': 'small', 'RATES': [0.3]})\n"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    asked = [sys.executable, "-c", script]
+    done = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    figures = tmp_path / "results" / "sample_update" / "next_key-tiny-llama-s0" / "figures"
+    assert {"words_over_time.png", "unstable_count_vector.png"} <= {path.name for path in figures.iterdir()}
+    rows = pl.read_csv(tmp_path / "results" / "runs.csv")
+    f1 = dict(
+        rows.filter(pl.col("rule").str.starts_with("tail_probability_and_counts")).select("rule", "f1").iter_rows()
+    )
+    as_is, asked_once, by_words = (f1[f"tail_probability_and_counts{way}"] for way in ("", "_ask", "_words"))
+    assert as_is < by_words and as_is < asked_once
+    assert set(rows["encoder"].drop_nulls()) == {"fault words"}
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def headline(runs: pl.DataFrame, published: pl.DataFrame) -> str:
 
 
 def best_rows(rows: pl.DataFrame) -> dict[str, dict | None]:
-    """Return our default verdict on one data set, the best floor, the best rival's default, ours asked once, and by words.
+    """Return our default verdict on one data set, the best floor and rival, ours asked once, and by words.
 
     Floor and rival are the ones that the test finds best: the hardest to beat, not ones that anybody could choose.
     """

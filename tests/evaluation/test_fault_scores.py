@@ -100,3 +100,11 @@ def test_an_alarm_says_how_its_new_template_reads_and_what_is_nearest():
     said = fault_scores.sentences(rated([0.0] * 5, {"x": 0.314, "y": -0.2}))
     assert said["x"] == "new template, reads like a fault (0.31; nearest known: template a)"
     assert said["y"] == "new template, does not read like a fault (-0.20; nearest known: template a)"
+
+
+def test_what_becomes_of_the_sequences_of_a_new_template_worked_by_hand():
+    found = sequences(["ax", "ax", "xy", "ab"], labels=[0, 1, 1, 0])
+    table = fault_scores.fates(found, rated([0.0] * 5, {"x": 0.0, "y": 1.0}), np.array([False, False, True, False]))
+    assert table.select("template", "by words").rows() == [("template x", "accepted"), ("template y", "alarm")]
+    counts = ("normal", "normal_still_flagged", "anomalous", "anomalous_still_flagged")
+    assert table.select(counts).rows() == [(1, 0, 2, 1), (0, 0, 1, 1)]
