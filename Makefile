@@ -81,14 +81,16 @@ test: $(VENV)/test.stamp ## style check and all tests, offline
 table: $(VENV)/run.stamp ## rebuild the result tables of README.md and results/README.md from results/results.csv; PROMOTE=data takes yours over
 	@$(BIN)/python -m commands.table $(if $(PROMOTE),--promote "$(PROMOTE)")
 
-notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the six notebooks, for a commit
-	@rm -rf results/sample results/sample_supervised results/sample_jobs* results/sample_mosaic*
+notebooks: $(VENV)/test.stamp ## run the sample and keep its outputs in the seven notebooks, for a commit
+	@rm -rf results/sample results/sample_supervised results/sample_jobs* results/sample_mosaic* results/sample_update
 	@$(MAKE) --no-print-directory run DATA=sample MODEL=tiny-llama SEED=0
 	@$(MAKE) --no-print-directory compare DATA=sample SEEDS=0
 	@$(MAKE) --no-print-directory supervised DATA=sample SEEDS=0
 	@$(MAKE) --no-print-directory workflows DATA=sample
+	@$(MAKE) --no-print-directory words DATA=sample
 	@$(BIN)/python tests/keep_outputs.py results/sample/next_key-tiny-llama-s0/*.ipynb results/sample/compare/compare.ipynb \
-		results/sample_supervised/supervised/supervised.ipynb results/sample_jobs/workflows/workflows.ipynb
+		results/sample_supervised/supervised/supervised.ipynb results/sample_jobs/workflows/workflows.ipynb \
+		results/sample_update/words/words.ipynb
 
 lint: $(VENV)/test.stamp ## put the code in the house style
 	@$(BIN)/ruff check --fix .

@@ -133,12 +133,13 @@ class Data:
         return read_parquet(self.folder / "jobs.parquet", SCHEMA, self.remedy)
 
     @cached_property
-    def _job_numbers(self) -> np.ndarray:
+    def job_numbers(self) -> np.ndarray:
+        """What was measured of each job, (jobs, numbers) with nan where nothing was, as `core.jobs.numbers_of`."""
         return numbers_of(self.jobs)
 
     def workers(self, lines: list[list[int]]) -> list[Worker]:
         """Return the jobs of sequences with these `lines`, which are rows of jobs.parquet from 1."""
-        return workers_of(self.jobs, self._job_numbers, lines)
+        return workers_of(self.jobs, self.job_numbers, lines)
 
     @cached_property
     def _raw_lines(self) -> list[str]:

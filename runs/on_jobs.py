@@ -19,6 +19,7 @@ from core.data import Data, Labeled
 from core.jobs import SCHEMA, STAGES, Worker
 from evaluation import by_run
 from runs import steps
+from runs.folder import open_run
 
 FIGURES: dict[str, by_run.Figure] = {"f1": by_run.f1, "average_precision": by_run.average_precision}
 AS_PUBLISHED: dict[str, by_run.Figure] = {
@@ -29,11 +30,11 @@ AS_PUBLISHED: dict[str, by_run.Figure] = {
 Texts = Callable[[pl.DataFrame], list[str]]
 
 
-def fitted(make: steps.Make, data: Data, seed: int = 0) -> Any:
-    """Return the detector after it has learned a data folder, without a run folder."""
-    detector = make(seed=seed, templates=data.templates)
-    train, validation = (cast("Labeled", steps.learned(data, split, detector)) for split in ("train", "validation"))
-    return learned(detector, train, validation)
+def saved(make: steps.Make, data: Data, seed: int = 0) -> Any:
+    """Return the detector that the run of it on a data folder has kept; raise BadInput if there is no such run."""
+    untrained = make(seed=seed, templates=data.templates)
+    run = open_run(data.name, untrained.name, seed, untrained.method)
+    return type(untrained).load(run.model_folder)
 
 
 def learned(detector: Any, train: Labeled, validation: Labeled) -> Any:
@@ -268,8 +269,7 @@ class _Ranks:
     """Numbers of jobs as their quantiles among all jobs of a data folder, whose labels are not read."""
 
     def __init__(self, data: Data) -> None:
-        lines = [[line] for line in range(1, len(data.jobs) + 1)]
-        self._sorted = np.sort(np.concatenate([worker.numbers for worker in data.workers(lines)]), axis=0)  # nan last
+        self._sorted = np.sort(data.job_numbers, axis=0)  # nan last
         self._known = (~np.isnan(self._sorted)).sum(0)
 
     def __call__(self, workers: list[Worker]) -> list[Worker]:

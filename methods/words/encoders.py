@@ -2,7 +2,8 @@
 
 Each distinct text is encoded once. Wildcards are removed, inner capitals split and all is lower case: that is what a
 sentence encoder was trained on. Mean pooling, as sentence encoders use it (Reimers and Gurevych 2019,
-arXiv 1908.10084); the pooler of a BERT is a layer that they never trained.
+arXiv 1908.10084); the pooler of a BERT is a layer that they never trained. Of a causal model, whose last layers are
+about the next token, the states of an earlier layer are taken, without its begin, which outweighs all words.
 """
 
 import re
@@ -29,6 +30,7 @@ OFFLINE = "word-hash"  # the name of the encoder that needs no download
 OFFLINE_SIZE = 384  # as wide as the smallest sentence encoders in use
 LONGEST = 100  # word pieces of a message, as published with LogLLM
 ENCODED_AT_ONCE = 256
+CAUSAL_LAYER = -4  # of a causal model, counted from the end
 _WILDCARD = re.compile(r"<\*>")
 
 
@@ -120,18 +122,23 @@ def load_encoder(checkpoint: str) -> "tuple[PreTrainedTokenizerBase, PreTrainedM
 def encode_texts(
     tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel", texts: list[str], pooler: bool = False
 ) -> Tensor:
-    """Return the mean (texts, d) of the last hidden states over the word pieces of each text.
+    """Return the mean (texts, d) of the hidden states over the word pieces of each text, see above for which layer.
 
     With `pooler` what the model's pooler gives for the text as it is, which is what LogLLM publishes; raise BadInput if
     it has none.
     """
     shown = texts if pooler else [plain(text) for text in texts]
     batch = tokenizer(shown, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt").to(model.device)
-    found = model(**batch)
+    causal = not pooler and any("CausalLM" in name for name in model.config.architectures or ())
+    found = model(**batch, output_hidden_states=causal)
     if pooler:
         if getattr(found, "pooler_output", None) is None:
             raise BadInput("The recipe paper reads an encoder's pooler, and this one has none; take a BERT, or house.")
         return found.pooler_output
-    states = found.last_hidden_state  # (texts, pieces, d)
-    kept = batch["attention_mask"][..., None].to(states.dtype)
+    states, kept = found.last_hidden_state, batch["attention_mask"]  # (texts, pieces, d), (texts, pieces)
+    if causal:
+        states = found.hidden_states[max(CAUSAL_LAYER, -len(found.hidden_states))]
+        begin = model.config.bos_token_id
+        kept = kept * (batch["input_ids"] != (-1 if begin is None else begin))
+    kept = kept[..., None].to(states.dtype)
     return (states * kept).sum(1) / kept.sum(1).clamp(min=1)

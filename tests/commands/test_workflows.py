@@ -16,7 +16,7 @@ from core.errors import BadInput
 from methods.supervised.jobs import Jobs
 from parsing.workflows.simulate import write_runs
 from parsing.workflows.specs import ALL, SIMULATED
-from runs import on_jobs
+from tests.fits import fitted
 
 ROOT = Path(__file__).resolve().parents[2]
 BOTH = ("data/1000genome", "data/1000genome_published")
@@ -120,7 +120,7 @@ def test_the_remedy_of_a_damaged_published_folder_is_a_command_that_makes_it_aga
 def test_few_runs_are_learned_without_a_warning_in_the_notebook(model, log, here):
     """Of fewer than 1,000 jobs to learn from, there are as many quantiles as jobs; that is no reason for red text."""
     workflows.make_folders("1000genome", log)
-    on_jobs.fitted(partial(Jobs, model), open_data("1000genome"))
+    fitted(partial(Jobs, model), open_data("1000genome"))
 
 
 # ------------------------------------------------------------------------------------------------------ command line

@@ -20,6 +20,7 @@ from methods.supervised.workers import WorkerBoosting
 from parsing.workflows.simulate import write_runs
 from runs import on_jobs, steps
 from tests.changed import set_manifest
+from tests.fits import fitted
 
 WORKER = ["run", "worker"]
 NONE = Labeled([], np.empty(0, np.int8))  # no job of the target
@@ -47,7 +48,7 @@ def data(place) -> Data:
 
 @pytest.fixture(scope="module")
 def boosting(data):
-    return on_jobs.fitted(partial(Jobs, "boosting"), data)
+    return fitted(partial(Jobs, "boosting"), data)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_what_was_known_after_some_jobs_is_the_verdict_of_the_workers_head(jobs,
 
 
 def test_a_transformer_speaks_after_each_job_as_it_would_have_without_the_later_ones(data):
-    detector = on_jobs.fitted(partial(JobTransformer, settings=Settings(max_epochs=1)), data)
+    detector = fitted(partial(JobTransformer, settings=Settings(max_epochs=1)), data)
     workers, _ = on_jobs.workers_of(data, "test")
     found = on_jobs.as_known(on_jobs.after_each_job(detector, data), 2)
     heads = detector.score([worker.head(2) for worker in workers])["log_odds"]
@@ -176,7 +177,7 @@ def test_no_label_of_the_test_moves_the_threshold():
 
 def test_an_early_verdict_does_not_move_with_what_was_measured_later_in_the_run(data, tmp_path):
     """Medians over the whole run would look ahead at jobs that had not ended by then."""
-    detector = on_jobs.fitted(partial(WorkerBoosting, "boosting-early"), data)
+    detector = fitted(partial(WorkerBoosting, "boosting-early"), data)
     place_in_run = pl.int_range(pl.len()).over("run")
     folder = shutil.copytree(data.folder, tmp_path / "genome")
     changed = pl.when(place_in_run < 14).then(pl.col(FEATURES)).otherwise(pl.col(FEATURES) * 9)
@@ -193,7 +194,7 @@ def test_an_early_verdict_does_not_move_with_what_was_measured_later_in_the_run(
 
 def test_after_its_last_stage_a_job_is_judged_as_the_whole_job(data):
     published = open_data("genome_published")
-    detector = on_jobs.fitted(partial(Jobs, "boosting-early"), published)
+    detector = fitted(partial(Jobs, "boosting-early"), published)
     rows = on_jobs.after_each_stage(detector, published)
     assert [row["known until"] for row in rows] == list(STAGES) and len(rows) == 5
     assert rows[-1] == on_jobs.figures({"known until": "post script"}, on_jobs.verdicts_of_jobs(detector, published))
