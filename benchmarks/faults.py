@@ -1,6 +1,6 @@
 """Templates that come new: how well do words tell the alerts among them, and where to put the threshold.
 
-    python -m benchmarks.faults --data bgl_time [--encoder NAME] [--asked NAME]
+    python -m benchmarks.faults --data bgl_time [--encoder NAME] [--asked NAME] [--trained FILE]
 
 The data folder has labeled lines and templates with words in time order, such as one made by `parse_logs.py bgl
 --protocol chronological`. Each of `STRETCHES` learns which templates are known from the normal sequences of one part
@@ -16,6 +16,7 @@ above them, each rated as if it were new:
 
 import argparse
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -25,7 +26,7 @@ from benchmarks.command import parser_of, run
 from core.data import Data, open_data
 from core.errors import BadInput
 from methods.words.encoders import OFFLINE, text_encoder
-from methods.words.faults import Anchors, Asked, FaultWords
+from methods.words.faults import Anchors, Asked, FaultWords, Trained
 from methods.words.matching import Similarity, by_encoder, tfidf
 from methods.words.newcomers import Faults, Remembered, rate
 
@@ -91,7 +92,7 @@ def measure_stretch(
     order = highest(test["keys"].to_list(), scores)
     found = {
         "new templates": len(new),
-        "alerts among them": sum(is_alert.values()),
+        "alerts among them": int(sum(is_alert.values())),
         "AUROC of new templates": roc_auc_score(list(is_alert.values()), [scores[key] for key in is_alert]),
         "average precision": average_precision_score(labels, order),
         "F1, every new template an alarm": f1(order >= min(scores.values()), labels),
@@ -101,7 +102,7 @@ def measure_stretch(
         for share in SHARES:
             limit = np.quantile(values, 1 - share, method="higher")
             found[f"F1, {way} {share}"] = f1(order > limit, labels)
-            found[f"asked, {way} {share}"] = sum(score > limit for score in scores.values())
+            found[f"asked, {way} {share}"] = int(sum(score > limit for score in scores.values()))
     return found
 
 
@@ -109,11 +110,23 @@ def measure_reader(reader: Faults, similarity: Similarity, data: Data) -> dict[s
     """Return the figures of the first stretch, and of F1 and average precision the mean and the least of all."""
     every = [measure_stretch(reader, similarity, data, stretch) for stretch in STRETCHES]
     found = dict(every[0])
-    for name in (name for name in found if name.startswith(("F1", "average", "AUROC"))):
+    for name in [name for name in found if name.startswith(("F1", "average", "AUROC"))]:
         values = [of[name] for of in every]
         found[f"{name}: mean of {len(every)} stretches"] = float(np.mean(values))
         found[f"{name}: least of them"] = min(values)
     return found
+
+
+def read_labeled(path: Path) -> tuple[list[str], list[int]]:
+    """Return the columns `template, label` of a CSV: templates of other systems, 1 for those of a fault.
+
+    Raise BadInput if it is no such table.
+    """
+    try:
+        table = pl.read_csv(path, schema_overrides={"template": pl.String, "label": pl.Int64})
+        return table["template"].fill_null("").to_list(), table["label"].to_list()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise BadInput(f"{path.as_posix()} is no CSV with the columns template and label, 0 or 1.") from error
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
@@ -126,6 +139,12 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     readers: list[tuple[Faults, Similarity]] = [(FaultWords(), tfidf)]
     readers += [(Anchors(encoder, name.rpartition("/")[2]), by_encoder(encoder)) for name, encoder in encoders.items()]
     readers += [(Asked(options.asked), tfidf)] if options.asked else []
+    if options.trained:
+        labeled = read_labeled(options.trained)
+        readers += [
+            (Trained(encoder, name.rpartition("/")[2], *labeled), by_encoder(encoder))
+            for name, encoder in encoders.items()
+        ]
     return {
         f"{reader.name}: {name}": value
         for reader, similarity in readers
@@ -138,4 +157,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", required=True, help="folder of data/ with labeled lines, split by time")
     parser.add_argument("--encoder", help="a sentence encoder by its name on the hub or its folder; none without")
     parser.add_argument("--asked", help="a causal language model by its name or folder, asked about each template")
+    parser.add_argument(
+        "--trained", type=Path, help="CSV with template,label (1: a fault) of other systems, to learn from"
+    )
     run(parser.parse_args(), measure)

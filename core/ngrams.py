@@ -50,6 +50,12 @@ class NGram:
             found = np.where(total > 0, kinds / np.maximum(total + kinds, 1), found)
         return found
 
+    def usual_escape(self) -> float:
+        """Return the mean of `escapes` over the events that were counted, each after its longest context."""
+        counts = self.levels[-1][1]
+        total, kinds = np.asarray(counts.sum(1)).ravel(), counts.getnnz(1)
+        return float((total * kinds / np.maximum(total + kinds, 1)).sum() / total.sum())
+
     def probabilities(self, contexts: np.ndarray) -> np.ndarray:
         """Return the probability of every choice, (contexts, V + 1), V being the end.
 

@@ -138,7 +138,7 @@ def count_ngrams(
     """Return `rank` (largest), `tail_probability` (smallest) and `has_unseen_key` by name, one row a sequence.
 
     The bigram has `escape`, too: how probable something new was, by the counts of Witten and Bell, where it was least
-    so of all places with an unseen key; null without one. `escape_usual` is the same of all training events.
+    so of all places with an unseen key; null without one. `escape_usual` is the mean over training events.
     """
     (known, _), (asked, rows) = _distinct(training), _distinct(sequences, cuts)
     learned, shown = known["keys"].to_list(), asked["keys"].to_list()
@@ -149,9 +149,8 @@ def count_ngrams(
     tables = {name: bigram.probabilities(contexts[:, : order - 1]) for name, order in NGRAMS.items()}
     spared = cut.spared_events(np.diff(windows.ends, prepend=0), asked)
     found = {name: _judge(table, windows, spared, len(keys) + 2)[rows] for name, table in tables.items()}
-    usual = bigram.escapes(np.zeros((1, 0), int))[0]
     escape = _least_at_unseen(bigram.escapes(contexts)[windows.histories[:, 0]], windows)[rows]
-    return found | {"bigram": found["bigram"].with_columns(escape=escape, escape_usual=usual)}
+    return found | {"bigram": found["bigram"].with_columns(escape=escape, escape_usual=bigram.usual_escape())}
 
 
 def _least_at_unseen(values: np.ndarray, windows: Windows) -> pl.Series:

@@ -6,7 +6,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks.faults import alerts, f1, held_out, highest, known_and_test, measure_stretch
+from benchmarks import faults
+from benchmarks.faults import (
+    alerts,
+    f1,
+    held_out,
+    highest,
+    known_and_test,
+    measure_reader,
+    measure_stretch,
+    read_labeled,
+)
 from core.errors import BadInput
 from methods.words.faults import FaultWords
 from methods.words.matching import jaccard
@@ -83,3 +93,22 @@ def test_no_label_moves_a_threshold():
 def test_new_templates_of_one_kind_are_refused_in_one_sentence():
     with pytest.raises(BadInput, match="not of both kinds"):
         measure_stretch(FaultWords(), jaccard, folder(TEST.head(1)), (0, 0.75, 1))
+
+
+def test_a_reader_has_the_figures_of_the_first_stretch_and_the_mean_and_least_of_all(monkeypatch):
+    monkeypatch.setattr(faults, "STRETCHES", ((0, 0.5, 1), (0, 0.25, 1)))
+    one, other = (measure_stretch(FaultWords(), jaccard, folder(), stretch) for stretch in faults.STRETCHES)
+    found = measure_reader(FaultWords(), jaccard, folder())
+    assert {name: found[name] for name in one} == one
+    values = one["F1, each 0.3"], other["F1, each 0.3"]
+    assert found["F1, each 0.3: mean of 2 stretches"] == pytest.approx(sum(values) / 2)
+    assert found["F1, each 0.3: least of them"] == min(values)
+
+
+def test_labeled_templates_of_other_systems_are_read_and_another_table_is_one_sentence(tmp_path):
+    path = tmp_path / "labeled.csv"
+    path.write_text('template,label\n"disk failed, giving up",1\nserved block,0\n')
+    assert read_labeled(path) == (["disk failed, giving up", "served block"], [1, 0])
+    path.write_text("text;level\nx;INFO\n")
+    with pytest.raises(BadInput, match="columns template and label"):
+        read_labeled(path)

@@ -141,6 +141,10 @@ def handled(found: dict, way: str) -> list[str]:
         f"UNSEEN = {way}{read}: F1 of the default verdict {ledger.number(own['f1'])}, "
         f"{ledger.number(as_is['f1'])} with every such key an alarm; false alarms {_share(own)}, {_share(as_is)}."
     ]
+    if "words" in way:
+        sentences += [
+            "Words are for logs in which much comes new; where little does, they lose anomalies (docs/method.md)."
+        ]
     if "questions" in found:
         sentences += [f"{found['questions']:,} questions; answers in triage.csv of the run folder are read back."]
     return sentences

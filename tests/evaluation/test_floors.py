@@ -108,3 +108,22 @@ def test_copies_are_as_familiar_as_the_first(training, asked):
     seen = floors.familiarity(pl.Series(training * 2), pl.Series(asked + asked[::-1]))
     once = floors.familiarity(pl.Series(training), pl.Series(asked))
     assert seen.equals(pl.concat([once, once[::-1]]))
+
+
+def test_an_unseen_key_is_flagged_where_new_ones_are_rarer_than_usual_worked_by_hand():
+    """After `a` five kinds came in ten events, after `b` always `c`: there something new is a surprise."""
+    training = pl.Series([["a", key] for key in "bbbcdefaaa"] + [["b", "c"]] * 30)
+    found = floors.count_ngrams(training, pl.Series([["a", "x"], ["b", "x"], ["a", "b"]]))["bigram"]
+    # after a, whose last event of `aa` is the end: b 3, c, d, e, f, a 3, end 3; after b: c 30, end 3
+    assert found["escape"].to_list() == [pytest.approx(7 / 20), pytest.approx(2 / 35), None]
+    flags, order = floors.escape_flags(found)
+    assert flags.tolist() == [False, True, False]
+    assert order.argsort().tolist() == [2, 0, 1]
+
+
+def test_a_context_that_never_occurred_asks_how_often_anything_is_new():
+    training = pl.Series([["a", "b"]] * 10)
+    found = floors.count_ngrams(training, pl.Series([["y", "x"]]))["bigram"]
+    unigram = 3 / (30 + 3)  # a, b and the end
+    begun = 1 / (10 + 1)  # the first key, after the begin
+    assert found["escape"].to_list() == [pytest.approx(min(unigram, begun))]
