@@ -20,7 +20,8 @@ from evaluation import ledger
 from evaluation.show import tables
 from evaluation.show.notebook import as_text
 from methods.parts import choices
-from runs import marks
+from methods.words.newcomers import TemplateReader
+from runs import handling, marks
 from runs.folder import LEDGER, Run, find_run, hold, refuse_other, run_folder, wanted_config
 
 STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.json"}  # notebook: what it leaves
@@ -36,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
     """Make the data, execute the notebooks, and print how it ended."""
     check(options)
     make_data(options)
+    handling.check(open_data(options.data), options.unseen)
+    reader(options).check()
     folder = run_folder(options.data, options.model, options.seed)
     with hold(folder):
         run_notebooks(options)
@@ -68,7 +71,10 @@ def run_notebooks(options: argparse.Namespace) -> None:
         execute(name, output, parameters | own[name])
         print(f"[{number}/3] {name}.ipynb took {time.perf_counter() - started:.0f} s", flush=True)
     if done < len(STEPS):
-        marks.mark(find_run(options.data, options.model, options.seed), question(options))
+        marks.mark(
+            find_run(options.data, options.model, options.seed),
+            question(options, find_run(options.data, options.model, options.seed)),
+        )
 
 
 def begun_run(options: argparse.Namespace) -> Run | None:
@@ -89,9 +95,16 @@ def begun_run(options: argparse.Namespace) -> Run | None:
     return begun
 
 
-def question(options: argparse.Namespace) -> dict:
+def reader(options: argparse.Namespace) -> TemplateReader:
+    """Return what reads new templates; only the ways by words load it."""
+    return TemplateReader(options.encoder if options.unseen in handling.WORDS else None)
+
+
+def question(options: argparse.Namespace, begun: Run) -> dict:
     """Return what the test is asked, as the mark of a run keeps it."""
-    return {name: getattr(options, name) for name in ("prevalence", "unseen", "encoder")}
+    read = reader(options).identity if options.unseen in handling.WORDS else None
+    answers = handling.answered(begun, options.unseen)
+    return {"prevalence": options.prevalence, "unseen": options.unseen, "reader": read, "answers": answers}
 
 
 def steps_done(begun: Run, options: argparse.Namespace) -> int:
@@ -107,7 +120,7 @@ def steps_done(begun: Run, options: argparse.Namespace) -> int:
     decision = begun.read_decision()
     data, config = begun.data.manifest["data_hash"], begun.config
     about = (data, config["method"], config["model"], config["seed"], None, decision["alpha"])
-    answered = left[2] and marks.is_marked(begun, question(options))
+    answered = left[2] and marks.is_marked(begun, question(options, begun))
     return 3 if answered and len(ledger.finished(ledger.read(LEDGER), *about)) else 2
 
 

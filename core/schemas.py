@@ -208,8 +208,10 @@ class Metrics(Verdicts):
     prevalence: Share
     seconds: Cost
     peak_memory_gb: FiniteFloat
+    unseen: str = "alarm"  # what became of keys that training never saw
+    encoder: str | None = None  # what read their words
     questions: Count = 0
-    encoder: str | None = None
+    answers: str | None = None  # who gave them
 
 
 class Done(Schema):
@@ -217,7 +219,8 @@ class Done(Schema):
 
     prevalence: float | None
     unseen: str
-    encoder: str | None
+    reader: dict[str, str] | None  # of the words of new templates
+    answers: Hash  # of people about them
     data_hash: Hash
     model_hash: Hash
 

@@ -12,9 +12,11 @@ FLAGGED = 0.3  # share of the known templates that would have been an alarm when
 
 
 def threshold(rated: pl.DataFrame, share: float = FLAGGED) -> float:
-    """Return the fault score above which at most `share` of the known templates lie; minus infinity without any."""
+    """Return the fault score above which at most `share` of the known templates lie; or minus infinity."""
     known = rated.filter("is_known")["fault_score"].to_numpy()
-    return float(np.quantile(known, 1 - share, method="higher")) if len(known) else float("-inf")
+    if len(known) == 0 or (len(known) > 1 and known.min() == known.max()):
+        return float("-inf")  # the reader tells nothing apart here, as where it does not know the language
+    return float(np.quantile(known, 1 - share, method="higher"))
 
 
 def harmless(rated: pl.DataFrame) -> dict[str, int]:

@@ -64,6 +64,13 @@ IDENTITY = ("data", "protocol", "split_seed", "method", "model", "seed", "rule",
 TITLES = rules.RULE_TITLES | floors.TRIVIAL_TITLES | floors.NGRAM_TITLES | unseen.TITLES
 
 
+def titled(row: dict) -> str:
+    """Return the title of a row's rule, with what read its unseen keys and the questions asked about them."""
+    about = [row["encoder"]] if row["encoder"] else []
+    about += [f"{row['questions']:.0f} questions"] if row["questions"] else []
+    return TITLES[row["rule"]] + (f" ({', '.join(about)})" if about else "")
+
+
 def read(path: Path) -> pl.DataFrame:
     """Return all rows, or none if there is no ledger yet; raise BadInput if it was damaged since it was written."""
     remedy = "mend it (git has the version before, if it is committed), or rename it to begin a new one."

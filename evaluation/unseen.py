@@ -94,8 +94,8 @@ def settle(
 ) -> pl.DataFrame:
     """Return the scores as they are with the keys of `accepted` expected from their sequence number on.
 
-    `rank, tail_probability, has_unseen_key` change, in sequences with an unseen key alone; `fault_score` is the highest
-    that `fault_scores` has for one of its keys, accepted or not, null where there is none.
+    `rank, tail_probability, worst_event, has_unseen_key` change, in sequences with an unseen key alone; `fault_score`
+    is the highest that `fault_scores` has for one of its keys, accepted or not, null where there is none.
     """
     since = pl.DataFrame(list(accepted.items()), schema={"key": pl.String, "since": pl.UInt32}, orient="row")
     rated = list((fault_scores or {}).items())
@@ -114,6 +114,7 @@ def settle(
     settled = events.group_by("row", maintain_order=True).agg(
         rank=pl.when(expected).then(1).otherwise("rank").max(),
         tail_probability=pl.when(expected).then(1.0).otherwise("tail_probability").min(),
+        worst_event=pl.when(expected).then(1.0).otherwise("tail_probability").arg_min().cast(pl.Int64),
         has_unseen_key=refused.any(),
         fault_score=pl.col("fault_score").max(),
     )
@@ -144,6 +145,20 @@ def order(settled: pl.DataFrame, rule: str) -> np.ndarray:
     unread = settled["has_unseen_key"] & faults.is_null()
     read = faults.to_frame().select(pl.when(unread).then(float("inf")).otherwise("fault_score")).to_series()
     return np.where(read.is_null(), rankdata(values), len(values) + rankdata(read.fill_null(0.0)))
+
+
+def as_settled(judged: pl.DataFrame, settled: pl.DataFrame) -> pl.DataFrame:
+    """Return judged scores with the worst event of what was settled, of the sequences that are alarms by it.
+
+    The event that an alarm of a handling shows must not be one of a key that it has accepted.
+    """
+    by_handling = pl.any_horizontal(f"flagged_{rule}" for rule in handled_rules(judged))
+    own = settled.select(pl.col("rank", "tail_probability", "worst_event", "has_unseen_key").name.prefix("settled_"))
+    whole = pl.concat([judged, own], how="horizontal")
+    names = ("rank", "tail_probability", "worst_event", "has_unseen_key")
+    return whole.with_columns(
+        pl.when(by_handling).then(f"settled_{name}").otherwise(name).alias(name) for name in names
+    )
 
 
 def flags(settled: dict[str, pl.DataFrame], decision: dict) -> pl.DataFrame:

@@ -3,18 +3,17 @@
 Only `evolved` asks the model again, once: it is shown old keys where somebody has called a new one a rewording.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import polars as pl
 
-from core import cells
+from core import cells, evolution
 from core.asked import UNSEEN, check_unseen
 from core.data import Data
 from core.errors import BadInput
-from core.evolution import EVOLUTION, read_evolution
-from core.evolution import accepted as called_same
 from core.files import write
 from evaluation import fault_scores, triage, unseen
 from runs.folder import Run
@@ -31,85 +30,124 @@ class Reader(Protocol):
         """Return the name of its `encoder`, and what else its scores depend on."""
 
     def __call__(self, known: dict[str, str], new: dict[str, str], /) -> pl.DataFrame:
-        """Return a table of fault scores; both are templates by key, the known ones by first occurrence."""
+        """Return a table of fault scores; both are templates by key."""
 
 
 @dataclass(frozen=True)
 class Handled:
-    """Scores by the way in which unseen keys were handled, how many questions were asked, and what read their words."""
+    """Scores by the way in which unseen keys were handled, and what metrics.json says of it."""
 
     scores: dict[str, pl.DataFrame] = field(default_factory=dict)
-    questions: int | None = None
-    encoder: str | None = None
-    rated: pl.DataFrame | None = None  # their fault scores
+    about: dict = field(default_factory=lambda: {"unseen": unseen.ALARM})
+    rated: pl.DataFrame | None = None  # fault scores
+
+
+def check(data: Data, way: str) -> None:
+    """Raise BadInput if `way` is none of `asked.UNSEEN`, or if the data lack what it needs."""
+    check_unseen(way)
+    if way in WORDS:
+        texts_of(data)
+    if way == "evolved":
+        rewordings(data)
 
 
 def handle(run: Run, scores: pl.DataFrame, way: str, ask: Score, reader: Reader) -> Handled:
     """Return the test scores as they are when unseen keys are handled in a `way`, one of `asked.UNSEEN`.
 
     `ask` scores key sequences, `reader` reads the words of templates: both are called only where a way needs them.
-    Questions go to triage.csv of the run; where nobody has answered there, labels do. Raise BadInput if the data have
-    no words, or no rewording that somebody accepted.
+    Questions go to triage.csv of the run, and what a person has answered there holds for `ask` and both ways by words;
+    where nobody has answered a question, labels do. Raise BadInput as `check`.
     """
-    check_unseen(way)
+    check(run.data, way)
+    about: dict = {"unseen": way}
     if way == unseen.ALARM:
         return Handled()
     if way == "evolved":
         as_old = score(run, "test", ask, read_as=rewordings(run.data))
-        return Handled({way: as_old.with_columns(fault_score=pl.lit(None, pl.Float64))})
+        return Handled({way: as_old.with_columns(fault_score=pl.lit(None, pl.Float64))}, about)
     test, known = run.data.split("test"), run.data.known_keys
-    keys = unseen.unseen_keys(test, known)
-    if way == "ask":
-        benign = unseen.ask_once(keys, answers(run, test, keys, None))
-        return Handled({way: unseen.settle(test, scores, known, benign)}, len(keys))
-    rated = rate(run, reader)
-    normal = dict.fromkeys(run.data.split("validation")["keys"].explode().unique(), 0)  # as those of training
-    read, questions = fault_scores.of_new(rated), None
-    accepted = normal | fault_scores.harmless(rated)
-    if way == "ask-words":
+    keys, given = unseen.unseen_keys(test, known), answers_of(run)
+    rated, accepted, asked, read = None, {}, keys, {}
+    if way in WORDS:
+        rated, about = rate(run, reader), about | {"encoder": reader.identity["encoder"]}
+        normal = dict.fromkeys(run.data.split("validation")["keys"].explode().unique(), 0)  # as those of training
+        quiet = {key: row for key, row in fault_scores.harmless(rated).items() if key not in given}
+        accepted, read = normal | quiet, fault_scores.of_new(rated)
         asked = keys.filter(~pl.col("key").is_in(list(accepted)))
-        benign = unseen.ask_once(asked, answers(run, test, asked, rated))
-        accepted, questions = accepted | benign, len(asked)
-        read = {key: value for key, value in read.items() if key not in benign}
-    settled = unseen.settle(test, scores, known, accepted, read)
-    return Handled({way.replace("-", "_"): settled}, questions, reader.identity["encoder"], rated)
+    said = given
+    if way != "words":
+        said = ask_about(run, test, asked, rated)
+        by = "a person" if given.keys() & set(asked["key"]) else "labels"
+        about |= {"questions": len(asked), "answers": by}
+    benign = unseen.ask_once(asked, said)
+    settled = unseen.settle(test, scores, known, accepted | benign, {k: v for k, v in read.items() if k not in benign})
+    return Handled({way.replace("-", "_"): settled}, about, rated)
 
 
-def answers(run: Run, test: pl.DataFrame, asked: pl.DataFrame, rated: pl.DataFrame | None) -> dict[str, str]:
+# --------------------------------------------------------------------------------------------------------- answers
+
+
+def ask_about(run: Run, test: pl.DataFrame, asked: pl.DataFrame, rated: pl.DataFrame | None) -> dict[str, str]:
     """Write the questions to triage.csv, with the answers that it has; return these, or those of labels without any."""
-    path = run.folder / "triage.csv"
     queue = triage.triage(test, asked, run.data.templates, rated, run.data.raw_line)
+    path = run.folder / "triage.csv"
     queue = triage.keep_answers(queue, cells.unguard(triage.read_answers(path))) if path.is_file() else queue
     write(path, cells.guard(queue))
-    return triage.answered(queue) or unseen.label_answers(test, asked)
+    given = triage.answered(queue)
+    return given if given.keys() & set(asked["key"]) else unseen.label_answers(test, asked)
+
+
+def answers_of(run: Run) -> dict[str, str]:
+    """Return what a person has answered in triage.csv of the run."""
+    path = run.folder / "triage.csv"
+    return triage.answered(triage.read_answers(path)) if path.is_file() else {}
 
 
 def rewordings(data: Data) -> dict[str, str]:
-    """Return the old key of each new one that somebody has called a rewording; raise BadInput if there is none."""
-    path = data.folder / EVOLUTION
+    """Return the old key of each new one that somebody has called a rewording.
+
+    Raise BadInput if there is none, or if an old key is none of training.
+    """
+    path, known = data.folder / evolution.EVOLUTION, data.known_keys
     if not path.is_file():
         raise BadInput(
             f"{path.as_posix()} does not exist, so no rewording was accepted; make the folder again with --templates "
             "OLD/templates.csv --evolve, and answer its proposals."
         )
-    found = {key: old for key, old in called_same(read_evolution(path)).items() if key not in data.known_keys}
+    answered = evolution.accepted(evolution.read_evolution(path))
+    found = {key: old for key, old in answered.items() if key not in known}
     if not found:
         raise BadInput(f"{path.as_posix()} has no answer `same`; write it where a new template is an old one reworded.")
+    for key, old in found.items():
+        if old not in known:
+            raise BadInput(
+                f"{path.as_posix()}: {key} is called the same as {old}, which training does not have; write one of its "
+                "keys as proposed_key, or another answer."
+            )
     return found
+
+
+def answered(run: Run, way: str) -> str:
+    """Return a hash of what people have answered that `way` reads: other answers are another question."""
+    said = rewordings(run.data) if way == "evolved" else answers_of(run) if way != unseen.ALARM else {}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 # ----------------------------------------------------------------------------------------------------------- words
 
 
 def rate(run: Run, reader: Reader) -> pl.DataFrame:
-    """Return fault_scores.parquet of the run, made if it is not of these data and this reader.
+    """Return fault_scores.parquet of the run, made if it is not of these data and this reader, or damaged.
 
     Templates of validation normals are as well known as those of training. Raise BadInput if the data have no words.
     """
     path = run.folder / "fault_scores.parquet"
     about = json.dumps({"data_hash": run.data.manifest["data_hash"]} | reader.identity)
-    if path.is_file() and pl.read_parquet_metadata(path).get("about") == about:
-        return pl.read_parquet(path)
+    try:
+        if path.is_file() and pl.read_parquet_metadata(path).get("about") == about:
+            return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError):
+        print(f"{path.as_posix()} is damaged: reading the templates again", flush=True)
     rated = reader(*texts_of(run.data))
     write(path, rated, {"about": about})
     return rated
@@ -125,7 +163,7 @@ def texts_of(data: Data) -> tuple[dict[str, str], dict[str, str]]:
     known = {key: words[key] for key in normal if key in words}
     if not known:
         raise BadInput(
-            f"data/{data.name} has no words for its keys, and UNSEEN = 'words' reads them; parse the raw log, or make "
+            f"data/{data.name} has no words for its keys, and UNSEEN by words reads them; parse the raw log, or make "
             "the folder again with --templates FILE."
         )
     return known, {key: words[key] for key in tested if key in words and key not in known}

@@ -188,10 +188,7 @@ def judge(
     found["data"] |= {name: manifest[name] for name in ("data_hash", "simulated")}
     found["data"]["lines_in_test_and_training"] = manifest["counts"]["lines_in_test_and_training"]
     found["data"]["training_anomalies"] = run.data.training_anomalies
-    if handled.questions is not None:
-        found["questions"] = handled.questions
-    if handled.encoder is not None:
-        found["encoder"] = handled.encoder
+    found |= handled.about
     training = run.training.select("seconds", "peak_memory_gb").max().row(0, named=True)
     found["seconds"] = {"training": training["seconds"], "scoring": scores["seconds"].sum()}
     found["peak_memory_gb"] = max(peak_memory_gb(), training["peak_memory_gb"])
@@ -228,10 +225,13 @@ def explain(run: Run, judged: pl.DataFrame, rule: str, expected: Expected) -> Ga
 
 
 def report(
-    run: Run, judged: pl.DataFrame, gallery: Gallery, expected: Expected, rated: pl.DataFrame | None = None
+    run: Run, judged: pl.DataFrame, gallery: Gallery, expected: Expected, handled: Handled | None = None
 ) -> None:
-    """Write alarms.csv and report.html of the run; `gallery` is that of `explain`, `rated` fault scores of new keys."""
-    listed = alarms(judged, run.data.sequences, run.data.templates, expected, rated=rated)
+    """Write alarms.csv and report.html of the run; `gallery` is that of `explain`, `handled` that of `handle`."""
+    handled = handled or Handled()
+    for settled in handled.scores.values():
+        judged = unseen.as_settled(judged, settled)
+    listed = alarms(judged, run.data.sequences, run.data.templates, expected, rated=handled.rated)
     write(run.folder / "alarms.csv", cells.guard(listed))
     shown = {case: [html for html, _ in sequences] for case, sequences in gallery.items()}
     path = page.write_page(run.folder, shown, run.data.templates)

@@ -276,8 +276,9 @@ def test_words_are_read_of_what_comes_new_and_of_texts_that_change(tmp_path, lab
     asked = [sys.executable, "-c", script]
     done = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    figures = tmp_path / "results" / "sample_update" / "next_key-tiny-llama-s0" / "figures"
-    assert {"words_over_time.png", "unstable_count_vector.png"} <= {path.name for path in figures.iterdir()}
+    figures = {path.as_posix() for path in (tmp_path / "results").rglob("words/*.png")}
+    made = ("sample_update/words/over_time.png", "small/words/changed_count_vector.png")
+    assert {(tmp_path / "results" / name).as_posix() for name in made} <= figures
     rows = pl.read_csv(tmp_path / "results" / "runs.csv")
     f1 = dict(
         rows.filter(pl.col("rule").str.starts_with("tail_probability_and_counts")).select("rule", "f1").iter_rows()

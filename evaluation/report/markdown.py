@@ -25,7 +25,8 @@ SAME_ROWS = ("1000genome_published",)  # whose published figures are of the same
 BESIDE = "LogGPT"
 OURS, FLOOR, RIVAL = "tiny-llama, default verdict", "best floor, learns nothing", "best rival, default verdict"
 ASKED = "tiny-llama, each new key asked once"
-BY_WORDS = "tiny-llama, new keys judged by words"
+README_ENCODER = "all-MiniLM-L6-v2"
+BY_WORDS = f"tiny-llama, new keys judged by words ({README_ENCODER})"
 HEADS = (
     "method", "learned from", "rule", "n", "F1", "range", "P", "R", "FA", "AP", "K/V", "F1 new", "best F1", "s", "#",
 )  # fmt: skip
@@ -77,15 +78,15 @@ def best_rows(rows: pl.DataFrame) -> dict[str, dict | None]:
     Floor and rival are the ones that the test finds best: the hardest to beat, not ones that anybody could choose.
     """
     handled = [name for name in TITLES if unseen.split_name(name)[1]]
-    asked_once, by_words = (pl.col("rule").str.contains(f"^tail_probability.*_{way}$") for way in ("ask", "words"))
-    by_words &= ~pl.col("rule").str.ends_with("_ask_words") & (pl.col("encoder") != WORD_LIST)
     default, ours = pl.col("default"), pl.col("method") == "next_key"
+    named = rows.filter(default & ours)["rule"].to_list()
+    asked_once, by_words = (pl.col("rule").is_in([f"{rule}_{way}" for rule in named]) for way in ("ask", "words"))
     wanted = {
         OURS: default & ours,
         FLOOR: (pl.col("method") == "trivial") & ~pl.col("rule").is_in(handled),
         RIVAL: default & ~ours,
         ASKED: ours & asked_once,
-        BY_WORDS: ours & by_words,
+        BY_WORDS: ours & by_words & (pl.col("encoder") == README_ENCODER),
     }
     found = {name: rows.filter(which).drop_nulls("f1").sort("f1", descending=True) for name, which in wanted.items()}
     return {name: of.row(0, named=True) if len(of) else None for name, of in found.items()}
@@ -226,7 +227,7 @@ def _row(row: dict, command: int) -> str:
     cells = (
         _name(row),
         row["learned_from"] or "",
-        f"{mark}{TITLES[row['rule']]}{mark}",
+        f"{mark}{ledger.titled(row)}{mark}",
         str(row["seeds"]),
         f"{mark}{number(row['f1'])}{mark}",
         f"{number(low)}-{number(high)}",

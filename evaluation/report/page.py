@@ -12,6 +12,7 @@ import jinja2
 import polars as pl
 
 from core.files import write
+from core.new_keys import WORD_LIST
 from core.schemas import Config, Environment, read_checked
 from evaluation import stored, unseen
 from evaluation.ledger import TITLES
@@ -47,6 +48,7 @@ PAGES = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
+_UNSAID = (None, unseen.ALARM, WORD_LIST)  # what a command need not say
 
 
 def write_page(
@@ -79,6 +81,7 @@ def write_page(
         "place": _place(config),
         "simulated": found["data"]["simulated"],
         "sentence": tables.conclusion(found),
+        "handled": tables.handled(found) if shown != default else [],
         "default": RULE_TITLES[default],
         "listed": TITLES[shown],
         "tiles": _tiles(decision, found, alarms),
@@ -88,7 +91,7 @@ def write_page(
         "verdicts": _verdicts(found),
         "figures": _figures(folder / "figures"),
         "making": _making(config, environment, decision, found),
-        "again": _again(config, environment),
+        "again": _again(config, environment, found),
         "log_keys": _log_keys(templates),
     }
     path = folder / "report.html"
@@ -209,11 +212,14 @@ def _pairs(values: dict) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["what", "value"], orient="row")
 
 
-def _again(config: dict, environment: dict) -> dict[str, str]:
+def _again(config: dict, environment: dict, found: dict) -> dict[str, str]:
     """Return what to have in place, and the two commands that make the run again."""
     values = {name: shlex.quote(str(config[name])) for name in ("data", "model", "seed")}
     if "checkpoint" in config["settings"]:
         values["key_embeddings"] = config["settings"]["key_embeddings"]
+    values |= {name: shlex.quote(found[name]) for name in ("unseen", "encoder") if found.get(name) not in _UNSAID}
+    if found["at_prevalence"]:
+        values["prevalence"] = f"{found['at_prevalence']['prevalence']:g}"
     options = (f"--{name.replace('_', '-')} {value}" for name, value in values.items())
     return {
         "commit": environment["commit"],

@@ -127,8 +127,9 @@ def verdicts(found: dict) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"rule": pl.String} | dict.fromkeys(wanted, pl.Float64))
 
 
-def handled(found: dict, way: str) -> list[str]:
+def handled(found: dict) -> list[str]:
     """Return what was done with keys that training never saw, and what the default verdict came to by it."""
+    way = found.get("unseen", unseen.ALARM)
     if way == unseen.ALARM:
         return ["UNSEEN = alarm: a key that training never saw is an alarm wherever it comes."]
     default = found["default_rule"]
@@ -146,7 +147,8 @@ def handled(found: dict, way: str) -> list[str]:
             "Words are for logs in which much comes new; where little does, they lose anomalies (docs/method.md)."
         ]
     if "questions" in found:
-        sentences += [f"{found['questions']:,} questions; answers in triage.csv of the run folder are read back."]
+        by = "the labels, as nobody has answered in" if found["answers"] == "labels" else "what a person wrote into"
+        sentences += [f"{found['questions']:,} questions, answered by {by} triage.csv of the run folder."]
     return sentences
 
 

@@ -5,15 +5,13 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from evaluation.ledger import TITLES
-
 
 def over_time(blocks: pl.DataFrame, title: str) -> Figure:
-    """Plot F1 and false alarms of each rule over blocks of test time; `blocks` is that of `unseen.measure_blocks`."""
+    """Plot F1 and false alarms over blocks of test time, a line a verdict; `blocks` of `unseen.measure_blocks`."""
     figure = Figure(figsize=(8.6, 5.4), layout="constrained", dpi=110)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for number, ((rule,), rows) in enumerate(blocks.group_by("rule", maintain_order=True)):
-        style = {"marker": ".", "color": colormaps["tab10"](number), "label": TITLES[rule]}
+        style = {"marker": ".", "color": colormaps["tab10"](number), "label": rule}
         upper.plot(rows["block"], rows["f1"], **style)
         lower.plot(rows["block"], rows["false_alarms"], **style)
     upper.set(ylabel="F1", ylim=(0, 1.02), title=title)

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from core.new_keys import FAULTS, WORD_LIST
-from methods.parts.semantics import Encoder
+from methods.parts.semantics import Encoder, split_words
 from methods.words.encoders import encoder_identity, text_encoder
 from methods.words.faults import Anchors, FaultWords
 from methods.words.matching import Similarity, by_encoder, tfidf
@@ -44,6 +44,10 @@ class TemplateReader:
         """Return the name of what reads, as tables have it, and of a local folder the hash of its files."""
         return encoder_identity(self.encoder) if self.encoder else {"encoder": WORD_LIST}
 
+    def check(self) -> None:
+        """Raise BadInput if the encoder cannot be loaded."""
+        parts_of(self.encoder)
+
     def __call__(self, known: Mapping[str, str], new: Mapping[str, str]) -> pl.DataFrame:
         """Return the fault scores of `rate`; raise BadInput if the encoder cannot be loaded."""
         return rate(*parts_of(self.encoder), known, new)
@@ -54,7 +58,7 @@ def parts_of(encoder: str | None) -> tuple[Faults, Similarity]:
 
     Raise BadInput if it cannot be loaded.
     """
-    if encoder is None:
+    if not encoder:
         return FaultWords(), tfidf
     remembered = Remembered(text_encoder(encoder, []))
     return Anchors(remembered, encoder), by_encoder(remembered)
@@ -77,8 +81,9 @@ class Remembered:
 def rate(reader: Faults, similarity: Similarity, known: Mapping[str, str], new: Mapping[str, str]) -> pl.DataFrame:
     """Return one row a template, columns of `FAULTS`: the known ones, each beside the others, then the new ones.
 
-    `known` are templates by key that training has as normal, `new` those to be rated.
+    `known` are templates by key that training has as normal, `new` those to be rated; one without any word is not.
     """
+    new = {key: text for key, text in new.items() if any(word != "<*>" for word in split_words(text))}
     old = list(known.values())
     of_known = similarity(old, old) if len(old) > 1 else np.zeros((len(old), len(old)))
     np.fill_diagonal(of_known, -1.0)  # below every similarity: none is its own neighbor

@@ -16,12 +16,13 @@ from evaluation import ledger
 from methods.parts import choices
 from runs import many, marks, steps
 from runs.folder import LEDGER, find_run, run_folder, start_run, wanted_config
+from runs.handling import answered
 from tests.changed import other_data
 from tests.core.test_files import in_processes
 from tests.runs.test_runs import fake_score, trained_in
 
 FOLDER = Path("results/sample/next_key-tiny-llama-s0")
-QUESTION = {"prevalence": None, "unseen": "alarm", "encoder": None}
+QUESTION = {"prevalence": None, "unseen": "alarm", "reader": None}
 
 
 class Killed(BaseException):
@@ -163,9 +164,9 @@ def test_a_verdict_that_another_notebook_changed_is_not_taken_for_this_one(noteb
     steps.calibrate(own, steps.score(own, "validation", fake_score), 0.01)
     run.main([])
     assert notebooks.executed[3:] == ["test"]
-    assert marks.is_marked(own, QUESTION)
+    assert marks.is_marked(own, QUESTION | {"answers": answered(own, "alarm")})
     (FOLDER / marks.NAME).write_text("{")
-    assert not marks.is_marked(own, QUESTION)
+    assert not marks.is_marked(own, QUESTION | {"answers": answered(own, "alarm")})
 
 
 def test_a_model_trained_again_takes_every_later_step_again(notebooks):

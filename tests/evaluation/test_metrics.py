@@ -131,5 +131,5 @@ def test_the_gain_in_f1_worked_by_hand_and_its_interval():
 def test_the_gain_is_the_difference_of_the_two_f1(rows):
     flags, others, labels = (np.array(column) for column in zip(*rows, strict=True))
     gain, low, high = metrics.f1_gain(flags, others, labels.astype(int))
-    each = [metrics.f1(metrics.confusion(one, labels)) for one in (flags, others)]
-    assert gain == pytest.approx((each[0] or 0) - (each[1] or 0)) and low <= high
+    each = np.nan_to_num([metrics.f1(metrics.confusion(one, labels)) for one in (flags, others)])  # 0 without any
+    assert gain == pytest.approx(each[0] - each[1]) and low <= high

@@ -8,7 +8,7 @@ from methods.words import newcomers
 from methods.words.encoders import OFFLINE
 from methods.words.faults import FaultWords
 from methods.words.matching import jaccard
-from methods.words.newcomers import NOVELTY, Remembered, parts_of, rate
+from methods.words.newcomers import NOVELTY, Remembered, TemplateReader, parts_of, rate
 
 
 def test_what_is_like_no_known_template_reads_a_little_more_like_a_fault():
@@ -58,3 +58,14 @@ def test_without_an_encoder_a_list_of_words_reads(monkeypatch):
     monkeypatch.setattr(newcomers, "text_encoder", lambda name, texts: lambda asked: np.ones((len(asked), 2)))
     reader, _ = parts_of("some/encoder")
     assert "encoder" in reader.name and OFFLINE not in reader.name
+
+
+def test_a_template_without_a_word_is_not_rated():
+    """Accepted unread, a fault that the masks left nothing of would be no alarm."""
+    found = rate(FaultWords(), jaccard, {"a": "fine"}, {"x": "<*> <*>", "y": "", "z": "lost"})
+    assert found.filter(~pl.col("is_known"))["key"].to_list() == ["z"]
+
+
+def test_an_empty_name_is_no_encoder():
+    """`ENCODER=` gave the scores of hashed words under the name of the list."""
+    assert parts_of("")[0].name == TemplateReader("").identity["encoder"] == "fault words"

@@ -13,7 +13,7 @@ from evaluation import triage, unseen
 from methods.words.newcomers import TemplateReader
 from runs import steps
 from runs.folder import Run
-from runs.handling import texts_of
+from runs.handling import answered, texts_of
 from tests.runs.test_runs import fake_score, trained
 
 
@@ -38,7 +38,7 @@ class FixedReader:
 
     def __call__(self, known: dict[str, str], new: dict[str, str]) -> pl.DataFrame:
         self.asked += 1
-        rows = [(key, text, True, 0.0, None, None, None) for key, text in known.items()]
+        rows = [(key, text, True, -float(row == 0), None, None, None) for row, (key, text) in enumerate(known.items())]
         rows += [(key, text, False, float(row), None, None, None) for row, (key, text) in enumerate(new.items())]
         return pl.DataFrame(rows, schema=FAULTS, orient="row")
 
@@ -69,7 +69,7 @@ def test_words_accept_the_harmless_key_wherever_it_stands_and_no_other(run):
     expected = [bool(refused & set(keys)) for keys in test["keys"]]
     assert settled["has_unseen_key"].to_list() == expected and any(expected)
     assert any(harmless in keys for keys in test["keys"])
-    assert found.questions is None and found.encoder == "fixed"
+    assert found.about == {"unseen": "words", "encoder": "fixed"}
 
 
 def test_words_are_read_once_and_again_for_another_reader(run):
@@ -84,10 +84,10 @@ def test_words_are_read_once_and_again_for_another_reader(run):
 
 def test_ask_words_asks_about_fewer_keys_than_ask_and_the_most_fault_like_first(run):
     asked, by_words = handled(run, "ask"), handled(run, "ask-words")
-    assert asked.questions is not None and by_words.questions is not None
-    assert 0 < by_words.questions == asked.questions - 1
+    assert 0 < by_words.about["questions"] == asked.about["questions"] - 1
+    assert by_words.about["answers"] == asked.about["answers"] == "labels"
     queue = triage.read_answers(run.folder / "triage.csv")
-    assert queue["fault_score"].is_sorted(descending=True) and len(queue) == by_words.questions
+    assert queue["fault_score"].is_sorted(descending=True) and len(queue) == by_words.about["questions"]
     assert queue["example_line"].null_count() == 0  # the simulated log lies in the data folder
 
 
@@ -164,7 +164,7 @@ def test_verdicts_by_words_stand_beside_the_others_in_metrics_ledger_and_alarms(
     rows = steps.record(run, found, decision)
     assert set(rows.filter(pl.col("rule").str.ends_with("_words"))["encoder"]) == {"fixed"}
     assert rows.filter(~pl.col("rule").str.ends_with("_words"))["encoder"].null_count() == len(found["rules"]) - 4
-    steps.report(run, judged, {}, lambda prefixes: [[("<end>", 1.0)] for _ in prefixes], way.rated)
+    steps.report(run, judged, {}, lambda prefixes: [[("<end>", 1.0)] for _ in prefixes], way)
     listed = pl.read_csv(run.folder / "alarms.csv")
     assert listed["flagged_by"].str.contains("tail_probability_words").any()
     assert listed.filter("has_unseen_key")["words"].str.starts_with("new template, ").to_list().count(True) > 0
@@ -174,3 +174,71 @@ def test_verdicts_by_words_stand_beside_the_others_in_metrics_ledger_and_alarms(
 
 def test_every_way_has_a_title(run):
     assert {f"top_k_{handling}" for handling in unseen.HANDLINGS} <= set(unseen.TITLES)
+
+
+def write_answers(run: Run, answers: dict[str, str]) -> None:
+    """Answer these keys in the queue of `ask`, and no other."""
+    handled(run, "ask")
+    path = run.folder / "triage.csv"
+    queue = pl.read_csv(path, infer_schema=False)
+    queue.with_columns(answer=pl.Series([answers.get(key) for key in queue["key"]], dtype=pl.String)).write_csv(path)
+
+
+def test_a_persons_alert_holds_against_words_and_leaves_the_other_questions_to_the_labels(run):
+    """The key stayed accepted, and its answer made every other question one without an answer."""
+    _, new = texts_of(run.data)
+    harmless = next(iter(new))
+    write_answers(run, {harmless: "alert"})
+    has = [harmless in keys for keys in run.data.split("test")["keys"]]
+    for way in ("words", "ask-words"):
+        settled = handled(run, way).scores[way.replace("-", "_")]
+        assert settled.filter(pl.Series(has))["has_unseen_key"].all()
+
+
+def test_a_persons_benign_holds_against_words(run):
+    _, new = texts_of(run.data)
+    write_answers(run, dict.fromkeys(new, "benign"))
+    assert not handled(run, "words").scores["words"]["has_unseen_key"].any()
+
+
+def test_answers_about_other_keys_do_not_silence_the_labels(run):
+    _, new = texts_of(run.data)
+    write_answers(run, {next(iter(new)): "benign"})
+    path = run.folder / "triage.csv"
+    kept = pl.read_csv(path, infer_schema=False).filter(pl.col("answer") == "benign")
+    kept.with_columns(key=pl.lit("of another log")).write_csv(path)
+    assert handled(run, "ask").about["answers"] == "labels"
+
+
+def test_other_answers_are_another_question(run):
+    """`make run` said done already and showed the verdicts of before."""
+    before = {way: answered(run, way) for way in ("alarm", "ask", "words")}
+    write_answers(run, dict.fromkeys(texts_of(run.data)[1], "benign"))
+    assert answered(run, "alarm") == before["alarm"]
+    assert answered(run, "ask") != before["ask"] and answered(run, "words") != before["words"]
+
+
+def test_a_damaged_table_of_fault_scores_is_made_again(run):
+    first = handled(run, "words").scores["words"]
+    for damage in (b"", b"PAR1 no table PAR1"):
+        (run.folder / "fault_scores.parquet").write_bytes(damage)
+        reader = FixedReader()
+        assert handled(run, "words", reader).scores["words"].equals(first) and reader.asked == 1
+
+
+def test_an_old_key_that_training_does_not_have_is_named(run):
+    key, _ = evolution(run, "same")
+    path = run.data.folder / "evolution.csv"
+    path.write_text(path.read_text().replace(sorted(run.data.known_keys)[0], "NOPE"))
+    with pytest.raises(BadInput, match=rf"evolution\.csv: {key} is called the same as NOPE, which training does not"):
+        handled(run, "evolved")
+
+
+def test_the_event_that_an_alarm_shows_is_none_that_words_accepted(run):
+    """A fifth of the alarms by words gave a template as their reason that does not read like a fault."""
+    decision = steps.calibrate(run, steps.score(run, "validation", score_known), 0.05)
+    way = handled(run, "words")
+    judged, _ = steps.judge(run, steps.score(run, "test", score_known), decision, None, way)
+    steps.report(run, judged, {}, lambda prefixes: [[("<end>", 1.0)] for _ in prefixes], way)
+    listed = pl.read_csv(run.folder / "alarms.csv").filter(pl.col("flagged_by").str.contains("_words"))
+    assert len(listed) and not listed["words"].fill_null("").str.contains("does not read").any()
