@@ -9,9 +9,9 @@ Sequences are those of the test in time order, `keys, lines, event_labels, label
 scores in the same order. `known` are the keys of the training split. Validation calibrates and answers nothing: a key
 that it saw and training did not is still a question when it comes in the test, so that every answer is counted.
 
-An accepted key is judged as if the model had expected it, rank 1 and tail probability 1; the other events of its
-sequence keep the scores they have. Counts never excuse such a sequence, since training cannot have seen them. The
-rules stay as they were calibrated, and their own verdicts, the static ones, stand beside.
+A sequence all of whose unseen keys are accepted is judged by the rest: as if these events were not there, by the scores
+of what is left (runs/scoring.py stores them). With one that is not, it is an alarm. The rules stay as they were
+calibrated, and their own verdicts, the static ones, stand beside.
 """
 
 import numpy as np
@@ -88,36 +88,43 @@ def ask_once(unseen: pl.DataFrame, answers: dict[str, str]) -> dict[str, int]:
 def settle(
     sequences: pl.DataFrame,
     scores: pl.DataFrame,
+    rest: pl.DataFrame,
     known: set[str],
     accepted: dict[str, int],
     fault_scores: dict[str, float] | None = None,
 ) -> pl.DataFrame:
-    """Return the scores as they are with the keys of `accepted` expected from their sequence number on.
+    """Return the scores as they are with the keys of `accepted` gone from their sequence number on.
 
-    `rank, tail_probability, worst_event, has_unseen_key` change, in sequences with an unseen key alone; `fault_score`
-    is the highest that `fault_scores` has for one of its keys, accepted or not, null where there is none.
+    `rest` are the scores of what is left of the sequences with unseen keys, by `row`. In those alone `rank,
+    tail_probability, worst_event, count_vector_seen, has_unseen_key` change; `fault_score` is the highest that
+    `fault_scores` has for one of their keys, accepted or not, null where there is none.
     """
     since = pl.DataFrame(list(accepted.items()), schema={"key": pl.String, "since": pl.UInt32}, orient="row")
     rated = list((fault_scores or {}).items())
     faults = pl.DataFrame(rated, schema={"key": pl.String, "fault_score": pl.Float64}, orient="row")
     events = (
-        scores.select("has_unseen_key", rank="event_ranks", tail_probability="event_tail_probabilities")
-        .with_columns(key=sequences["keys"].list.concat(pl.Series([[None]], dtype=pl.List(pl.String))))
+        sequences.select(key="keys", position=pl.int_ranges(pl.col("keys").list.len()))
         .with_row_index("row")
-        .filter("has_unseen_key")
-        .explode("key", "rank", "tail_probability")
+        .filter(scores["has_unseen_key"])
+        .explode("key", "position")
+        .filter(~_is_in("key", known))
         .join(since, on="key", how="left", maintain_order="left")
         .join(faults, on="key", how="left", maintain_order="left")
     )
-    expected = (pl.col("row") >= pl.col("since")).fill_null(False)
-    refused = ~expected & ~_is_in("key", known)
-    settled = events.group_by("row", maintain_order=True).agg(
-        rank=pl.when(expected).then(1).otherwise("rank").max(),
-        tail_probability=pl.when(expected).then(1.0).otherwise("tail_probability").min(),
-        worst_event=pl.when(expected).then(1.0).otherwise("tail_probability").arg_min().cast(pl.Int64),
+    refused = (pl.col("row") < pl.col("since")).fill_null(True)
+    judged = events.group_by("row", maintain_order=True).agg(
         has_unseen_key=refused.any(),
+        refused_event=pl.col("position").filter(refused).first(),
         fault_score=pl.col("fault_score").max(),
     )
+    left = judged.join(rest, on="row", how="left", maintain_order="left")
+    is_left = ~pl.col("has_unseen_key")
+    settled = left.select(
+        *("row", "has_unseen_key", "fault_score"),
+        *(pl.when(is_left).then(name).alias(name) for name in ("rank", "tail_probability", "count_vector_seen")),
+        pl.when(is_left).then("worst_event").otherwise("refused_event").alias("worst_event"),
+    )
+    settled = settled.cast(pl.Schema({name: kind for name, kind in scores.schema.items() if name in settled.columns}))
     blank = scores.with_row_index("row").with_columns(fault_score=pl.lit(None, pl.Float64))
     return blank.update(settled, on="row").drop("row")
 

@@ -1,6 +1,7 @@
 """What becomes of keys that training never saw (UNSEEN): the stored scores as they are with some of them accepted.
 
-Only `evolved` asks the model again, once: it is shown old keys where somebody has called a new one a rewording.
+The model is asked once more, for all handlings together: what it makes of sequences without their unseen keys. Only
+`evolved` asks it for itself: it is shown old keys where somebody has called a new one a rewording.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from core.errors import BadInput
 from core.files import write
 from evaluation import fault_scores, triage, unseen
 from runs.folder import Run
-from runs.scoring import Score, score
+from runs.scoring import Score, score, score_rest
 
 WORDS = tuple(way for way in UNSEEN if "words" in way)
 
@@ -80,7 +81,8 @@ def handle(run: Run, scores: pl.DataFrame, way: str, ask: Score, reader: Reader)
         by = "a person" if given.keys() & set(asked["key"]) else "labels"
         about |= {"questions": len(asked), "answers": by}
     benign = unseen.ask_once(asked, said)
-    settled = unseen.settle(test, scores, known, accepted | benign, {k: v for k, v in read.items() if k not in benign})
+    read, rest = {key: value for key, value in read.items() if key not in benign}, score_rest(run, ask)
+    settled = unseen.settle(test, scores, rest, known, accepted | benign, read)
     return Handled({way.replace("-", "_"): settled}, about, rated)
 
 

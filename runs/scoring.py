@@ -14,6 +14,15 @@ from evaluation import cut, floors
 from runs.folder import Run
 
 Score = Callable[[list[list]], pl.DataFrame]
+_REST = pl.Schema(
+    {
+        "row": pl.UInt32,
+        "rank": pl.Int64,
+        "tail_probability": pl.Float64,
+        "worst_event": pl.Int64,
+        "count_vector_seen": pl.Boolean,
+    }
+)
 
 
 def score(
@@ -46,6 +55,38 @@ def score(
     of_each = pl.concat([scored, seen], how="horizontal")[rows]
     about = [sequences.select("sequence_id", "label"), of_each, first.to_frame("first_of_its_kind")]
     whole = pl.concat(about, how="horizontal").with_columns(seconds=pl.lit(seconds))
+    write(path, whole, hashes)
+    return whole
+
+
+def score_rest(run: Run, ask: Score) -> pl.DataFrame:
+    """Return `test_scores_rest.parquet`: of each test sequence with unseen keys, the scores of what is left without.
+
+    Columns `row` (its number in the test), `rank, tail_probability, worst_event, count_vector_seen`; `worst_event`
+    counts in the whole sequence. Where no known key is left, all is expected. Scored once, for every handling.
+    """
+    path, hashes, known = run.folder / "test_scores_rest.parquet", run.hashes, run.data.known_keys
+    if (kept := _kept(path, hashes)) is not None:
+        return kept
+    is_known = pl.element().is_in(pl.Series(sorted(known), dtype=pl.String).implode())
+    rows = run.data.split("test", "keys", *cut.COLUMNS).with_row_index("row")
+    rows = rows.with_columns(whole="keys", keys=pl.col("keys").list.filter(is_known))
+    rows = rows.filter(pl.col("keys").list.len() < pl.col("whole").list.len())
+    empty, left = (rows.filter(which) for which in (pl.col("keys").list.len() == 0, pl.col("keys").list.len() > 0))
+    parts = [empty.select("row", rank=1, tail_probability=1.0, worst_event=0, count_vector_seen=True).cast(_REST)]
+    if len(left):
+        distinct, numbers, _ = _distinct(left, "keys")
+        scored, cuts = ask(distinct["keys"].to_list()), distinct.select(cut.COLUMNS)
+        _refuse_not_finite(scored, run)
+        seen, _ = _familiar(run.data, distinct, False)
+        judged = pl.concat([cut.spare(scored, cuts), seen.select("count_vector_seen")], how="horizontal")[numbers]
+        places = [
+            [*(place for place, key in enumerate(keys) if key in known), len(keys)][worst]
+            for keys, worst in zip(left["whole"], judged["worst_event"], strict=True)
+        ]
+        judged = judged.with_columns(left["row"], pl.Series("worst_event", places))
+        parts.append(judged.select(_REST.names()).cast(_REST))
+    whole = pl.concat(parts).sort("row")
     write(path, whole, hashes)
     return whole
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.new_keys import FAULTS
 from evaluation import fault_scores, triage, unseen
-from tests.evaluation.test_unseen import DECISION, KNOWN, scores, sequences
+from tests.evaluation.test_unseen import DECISION, KNOWN, rest, scores, sequences
 
 
 def rated(known: list[float], new: dict[str, float]) -> pl.DataFrame:
@@ -43,7 +43,7 @@ def test_labels_change_nothing_of_what_words_accept():
 def test_alarms_by_words_come_with_the_most_fault_like_first_and_before_all_that_only_the_model_finds_odd():
     windows = ["ab", "ay", "ax", "!", "az"]
     found = sequences(windows)
-    settled = unseen.settle(found, scores(windows), KNOWN, {"z": 0}, {"x": 0.9, "y": 0.3, "z": -1.0})
+    settled = unseen.settle(found, scores(windows), rest(windows), KNOWN, {"z": 0}, {"x": 0.9, "y": 0.3, "z": -1.0})
     assert settled["fault_score"].to_list() == [None, 0.3, 0.9, None, -1.0]
     order = unseen.order(settled, "tail_probability")
     assert list(np.argsort(-order)[:4]) == [
@@ -58,13 +58,13 @@ def test_alarms_by_words_come_with_the_most_fault_like_first_and_before_all_that
 
 
 def test_a_sequence_has_the_highest_fault_score_of_its_keys():
-    settled = unseen.settle(sequences(["xyz"]), scores(["xyz"]), KNOWN, {"z": 0}, {"x": 0.1, "y": 0.3})
+    settled = unseen.settle(sequences(["xyz"]), scores(["xyz"]), rest(["xyz"]), KNOWN, {"z": 0}, {"x": 0.1, "y": 0.3})
     assert settled["fault_score"].to_list() == [0.3]
 
 
 def test_a_key_without_words_is_taken_for_the_worst():
     windows = ["ax", "ay"]
-    settled = unseen.settle(sequences(windows), scores(windows), KNOWN, {}, {"x": 9.0})
+    settled = unseen.settle(sequences(windows), scores(windows), rest(windows), KNOWN, {}, {"x": 9.0})
     assert list(np.argsort(-unseen.order(settled, "top_k"))) == [1, 0]
 
 

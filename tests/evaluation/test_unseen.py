@@ -58,12 +58,27 @@ def scores(windows: list[str]) -> pl.DataFrame:
     )
 
 
+def rest(windows: list[str]) -> pl.DataFrame:
+    """Stored scores of what is left of the windows with unseen keys."""
+    rows = [(row, "".join(key for key in window if key in "ab!")) for row, window in enumerate(windows)]
+    rows = [(row, left) for row, left in rows if left != windows[row]]
+    scored = scores([left for _, left in rows])
+    empty = pl.Series([left == "" for _, left in rows], dtype=pl.Boolean)
+    return scored.select(
+        pl.Series("row", [row for row, _ in rows], dtype=pl.UInt32),
+        pl.when(empty).then(1).otherwise("rank").alias("rank"),
+        pl.when(empty).then(1.0).otherwise("tail_probability").alias("tail_probability"),
+        pl.lit(0).alias("worst_event"),
+        "count_vector_seen",
+    )
+
+
 DECISION = rules.calibrate(scores(["ab"] * 99), V, alpha=0.01)  # flags rank 3 and 0.001, and nothing milder
 
 
 def flagged(windows: list[str], accepted: dict[str, int]) -> list[list[bool]]:
     """The verdicts of the three rules on each window."""
-    settled = unseen.settle(sequences(windows), scores(windows), KNOWN, accepted)
+    settled = unseen.settle(sequences(windows), scores(windows), rest(windows), KNOWN, accepted)
     return [list(row) for row in unseen.flags({"any": settled}, DECISION).iter_rows()]
 
 
@@ -133,15 +148,15 @@ def test_the_other_events_of_a_sequence_are_still_judged():
     """An accepted key would else hide whatever comes beside it."""
     assert asked(["ax!", "ax", "!"]) == [True, False, True]
     windows = ["axb", "xx", "axy"]
-    settled = unseen.settle(sequences(windows), scores(windows), KNOWN, {"x": 0})
+    settled = unseen.settle(sequences(windows), scores(windows), rest(windows), KNOWN, {"x": 0})
     assert settled["rank"].to_list() == [2, 1, V + 2]
-    assert settled["tail_probability"].to_list() == pytest.approx([0.5, 0.9, 0.0])
+    assert settled["tail_probability"].to_list() == pytest.approx([0.5, 1.0, 0.0])
     assert settled["has_unseen_key"].to_list() == [False, False, True]
 
 
 def test_settled_scores_keep_their_columns_and_types():
     before = scores(["ax", "b"])
-    after = unseen.settle(sequences(["ax", "b"]), before, KNOWN, {"x": 0})
+    after = unseen.settle(sequences(["ax", "b"]), before, rest(["ax", "b"]), KNOWN, {"x": 0})
     assert after.schema == before.schema | {"fault_score": pl.Float64}
     assert after[1].drop("fault_score").equals(before[1])
 
