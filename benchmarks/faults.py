@@ -88,7 +88,8 @@ def measure_stretch(
         raise BadInput(f"The templates that come new in data/{data.name} are not of both kinds.")
     new = {key: data.templates[key] or "" for key in is_alert}
     rated = rate(reader, similarity, known, new).filter(~pl.col("is_known"))
-    scores = dict(rated.select("key", "fault_score").iter_rows())
+    unread = rated["fault_score"].max() or 0.0  # of a template without words, which is an alarm as the others may be
+    scores = dict.fromkeys(new, unread + 1.0) | dict(rated.select("key", "fault_score").iter_rows())
     order = highest(test["keys"].to_list(), scores)
     found = {
         "new templates": len(new),

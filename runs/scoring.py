@@ -77,6 +77,8 @@ def score_rest(run: Run, ask: Score) -> pl.DataFrame:
     if len(left):
         distinct, numbers, _ = _distinct(left, "keys")
         scored, cuts = ask(distinct["keys"].to_list()), distinct.select(cut.COLUMNS)
+        if run.data.is_windowed:  # all windows are of one size, so what is left ends too soon
+            cuts = cuts.with_columns(closed=pl.lit(False))
         _refuse_not_finite(scored, run)
         seen, _ = _familiar(run.data, distinct, False)
         judged = pl.concat([cut.spare(scored, cuts), seen.select("count_vector_seen")], how="horizontal")[numbers]

@@ -91,7 +91,9 @@ class SentenceEncoder:
         return np.concatenate([self._encoded(part) for part in parts])
 
     def _encoded(self, texts: list[str]) -> np.ndarray:
-        return encode_texts(self.tokenizer, self.model, texts, self.pooler).cpu().numpy()
+        return (
+            encode_texts(self.tokenizer, self.model, texts, self.pooler).float().cpu().numpy()
+        )  # some are in bfloat16
 
 
 def encoder_identity(checkpoint: str | None) -> dict[str, str]:

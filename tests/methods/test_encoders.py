@@ -19,6 +19,15 @@ def test_a_text_has_the_same_vector_alone_and_in_company(tmp_path, family):
     np.testing.assert_allclose(np.concatenate([encoder([text]) for text in TEXTS]), together, atol=1e-5)
 
 
+def test_a_checkpoint_in_bfloat16_gives_vectors_too(tmp_path):
+    """Most causal models are kept so, and NumPy has no such type."""
+    encoder = SentenceEncoder(str(save_checkpoint(tmp_path, "llama", False)))
+    full = encoder(TEXTS)
+    encoder.model = encoder.model.to(torch.bfloat16)
+    assert encoder(TEXTS).dtype == np.float32
+    np.testing.assert_allclose(encoder(TEXTS), full, atol=0.02)
+
+
 def test_of_a_causal_model_an_earlier_layer_is_pooled_without_its_begin(tmp_path):
     """The first token of a causal model has a state many times as long as others, and means nothing."""
     encoder = SentenceEncoder(str(save_checkpoint(tmp_path, "llama", False)))
