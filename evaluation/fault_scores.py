@@ -25,8 +25,10 @@ def harmless(rated: pl.DataFrame) -> dict[str, int]:
     return dict.fromkeys(new["key"], 0)
 
 
-def of_new(rated: pl.DataFrame) -> dict[str, float]:
-    """Return the fault score of each new key."""
+def of_new(rated: pl.DataFrame | None) -> dict[str, float]:
+    """Return the fault score of each new key; of none without a table."""
+    if rated is None:
+        return {}
     return dict(rated.filter(~pl.col("is_known")).select("key", "fault_score").iter_rows())
 
 

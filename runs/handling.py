@@ -60,43 +60,51 @@ def handle(run: Run, scores: pl.DataFrame, way: str, ask: Score, reader: Reader)
     where nobody has answered a question, labels do. Raise BadInput as `check`.
     """
     check(run.data, way)
-    about: dict = {"unseen": way}
     if way == unseen.ALARM:
         return Handled()
     if way == "evolved":
         as_old = score(run, "test", ask, read_as=rewordings(run.data))
-        return Handled({way: as_old.with_columns(fault_score=pl.lit(None, pl.Float64))}, about)
+        return Handled({way: as_old.with_columns(fault_score=pl.lit(None, pl.Float64))}, {"unseen": way})
     test, known = run.data.split("test"), run.data.known_keys
     keys, given = unseen.unseen_keys(test, known), answers_of(run)
-    rated, accepted, asked, read = None, {}, keys, {}
-    if way in WORDS:
-        rated, about = rate(run, reader), about | {"encoder": reader.identity["encoder"]}
-        normal = dict.fromkeys(run.data.split("validation")["keys"].explode().unique(), 0)  # as those of training
-        quiet = {key: row for key, row in fault_scores.harmless(rated).items() if key not in given}
-        accepted, read = normal | quiet, fault_scores.of_new(rated)
-        asked = keys.filter(~pl.col("key").is_in(list(accepted)))
-    said = given
-    if way != "words":
-        said = ask_about(run, test, asked, rated)
-        by = "a person" if given.keys() & set(asked["key"]) else "labels"
-        about |= {"questions": len(asked), "answers": by}
+    rated = rate(run, reader) if way in WORDS else None
+    accepted = quiet(run.data, rated, given) if rated is not None else {}
+    asked = keys.filter(~pl.col("key").is_in(list(accepted)))
+    said, about = (given, {}) if way == "words" else ask_about(run, test, asked, rated)
     benign = unseen.ask_once(asked, said)
-    read, rest = {key: value for key, value in read.items() if key not in benign}, score_rest(run, ask)
-    settled = unseen.settle(test, scores, rest, known, accepted | benign, read)
+    read = {key: value for key, value in fault_scores.of_new(rated).items() if key not in benign}
+    settled = unseen.settle(test, scores, score_rest(run, ask), known, accepted | benign, read)
+    about |= {"unseen": way} | ({"encoder": reader.identity["encoder"]} if way in WORDS else {})
     return Handled({way.replace("-", "_"): settled}, about, rated)
+
+
+def quiet(data: Data, rated: pl.DataFrame, given: dict[str, str]) -> dict[str, int]:
+    """Return the keys that words accept from the beginning on: those of validation normals, and what reads harmless.
+
+    What a person has answered about is left to the answer.
+    """
+    normal = dict.fromkeys(data.split("validation")["keys"].explode().unique(), 0)  # as those of training
+    return normal | {key: row for key, row in fault_scores.harmless(rated).items() if key not in given}
 
 
 # --------------------------------------------------------------------------------------------------------- answers
 
 
-def ask_about(run: Run, test: pl.DataFrame, asked: pl.DataFrame, rated: pl.DataFrame | None) -> dict[str, str]:
-    """Write the questions to triage.csv, with the answers that it has; return these, or those of labels without any."""
+def ask_about(
+    run: Run, test: pl.DataFrame, asked: pl.DataFrame, rated: pl.DataFrame | None
+) -> tuple[dict[str, str], dict]:
+    """Write the questions to triage.csv, with the answers that it has; return these, or those of labels without any.
+
+    Beside them stand what metrics.json says of it: how many `questions`, and who gave the `answers`.
+    """
     queue = triage.triage(test, asked, run.data.templates, rated, run.data.raw_line)
     path = run.folder / "triage.csv"
     queue = triage.keep_answers(queue, cells.unguard(triage.read_answers(path))) if path.is_file() else queue
     write(path, cells.guard(queue))
-    given = triage.answered(queue)
-    return given if given.keys() & set(asked["key"]) else unseen.label_answers(test, asked)
+    given, about = triage.answered(queue), {"questions": len(asked), "answers": "a person"}
+    if given.keys() & set(asked["key"]):
+        return given, about
+    return unseen.label_answers(test, asked), about | {"answers": "labels"}
 
 
 def answers_of(run: Run) -> dict[str, str]:
