@@ -274,7 +274,11 @@ class _Ranks:
 
     def __call__(self, workers: list[Worker]) -> list[Worker]:
         """Return the workers with quantiles for numbers."""
-        return [replace(worker, numbers=self._ranked(worker.numbers)) for worker in workers]
+        if not workers:
+            return []
+        ranked = self._ranked(np.concatenate([worker.numbers for worker in workers]))
+        parts = np.split(ranked, np.cumsum([*map(len, workers)])[:-1])
+        return [replace(worker, numbers=part) for worker, part in zip(workers, parts, strict=True)]
 
     def _ranked(self, numbers: np.ndarray) -> np.ndarray:
         found = np.full_like(numbers, np.nan)
