@@ -20,7 +20,7 @@ from evaluation import ledger
 from evaluation.show import tables
 from evaluation.show.notebook import as_text
 from methods.parts import choices
-from methods.words.newcomers import TemplateReader
+from methods.words.reader import TemplateReader
 from runs import handling, marks
 from runs.folder import LEDGER, Run, find_run, hold, refuse_other, run_folder, wanted_config
 

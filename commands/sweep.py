@@ -16,7 +16,7 @@ from commands.notebooks import prepare_environment
 from commands.options import ALPHA, check, parser_of, said
 from core.asked import short_name
 from core.data import open_data
-from methods.words.newcomers import TemplateReader
+from methods.words.reader import TemplateReader
 from runs.many import Wanted, run_all
 
 

@@ -24,7 +24,7 @@ WORDS = tuple(way for way in UNSEEN if "words" in way)
 
 
 class Reader(Protocol):
-    """What rates templates that come new beside known ones; methods/words/newcomers.py has it."""
+    """What rates templates that come new beside known ones; methods/words/reader.py has it."""
 
     @property
     def identity(self) -> dict[str, str]:

@@ -9,15 +9,14 @@ They came new once, as those of the test do, and turned out to be normal.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from core.new_keys import FAULTS, WORD_LIST
+from core.new_keys import FAULTS
 from methods.parts.semantics import Encoder, split_words
-from methods.words.encoders import encoder_identity, text_encoder
+from methods.words.encoders import text_encoder
 from methods.words.faults import Anchors, FaultWords
 from methods.words.matching import Similarity, by_encoder, tfidf
 
@@ -31,26 +30,6 @@ class Faults(Protocol):
 
     def __call__(self, texts: Sequence[str], /) -> np.ndarray:
         """Return scores (n,)."""
-
-
-@dataclass(frozen=True)
-class TemplateReader:
-    """What rates new templates beside known ones: an encoder of this name or folder, None for a list of fault words."""
-
-    encoder: str | None = None
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """Return the name of what reads, as tables have it, and of a local folder the hash of its files."""
-        return encoder_identity(self.encoder) if self.encoder else {"encoder": WORD_LIST}
-
-    def check(self) -> None:
-        """Raise BadInput if the encoder cannot be loaded."""
-        parts_of(self.encoder)
-
-    def __call__(self, known: Mapping[str, str], new: Mapping[str, str]) -> pl.DataFrame:
-        """Return the fault scores of `rate`; raise BadInput if the encoder cannot be loaded."""
-        return rate(*parts_of(self.encoder), known, new)
 
 
 def parts_of(encoder: str | None) -> tuple[Faults, Similarity]:

@@ -10,7 +10,7 @@ from core.errors import BadInput
 from evaluation.report import markdown
 from evaluation.report.alarms import read_alarms
 from evaluation.show import notebook
-from methods.words.newcomers import TemplateReader
+from methods.words.reader import TemplateReader
 from runs import steps
 from tests.changed import set_manifest
 from tests.runs.test_runs import fake_score, judged_run

@@ -8,7 +8,8 @@ from methods.words import newcomers
 from methods.words.encoders import OFFLINE
 from methods.words.faults import FaultWords
 from methods.words.matching import jaccard
-from methods.words.newcomers import NOVELTY, Remembered, TemplateReader, parts_of, rate
+from methods.words.newcomers import NOVELTY, Remembered, parts_of, rate
+from methods.words.reader import TemplateReader
 
 
 def test_what_is_like_no_known_template_reads_a_little_more_like_a_fault():

@@ -10,7 +10,7 @@ from core.errors import BadInput
 from core.evolution import EVOLUTION_SCHEMA, write_evolution
 from core.new_keys import FAULTS
 from evaluation import triage, unseen
-from methods.words.newcomers import TemplateReader
+from methods.words.reader import TemplateReader
 from runs import steps
 from runs.folder import Run
 from runs.handling import answered, texts_of

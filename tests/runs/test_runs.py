@@ -12,7 +12,7 @@ from core.errors import BadInput
 from evaluation import ledger, rules
 from evaluation.report import markdown, reasons
 from evaluation.show import plots, tables
-from methods.words.newcomers import TemplateReader
+from methods.words.reader import TemplateReader
 from runs import steps
 from runs.folder import LEDGER, Run, open_run, start_run
 from tests.changed import other_data, rewrite
