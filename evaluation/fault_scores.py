@@ -2,7 +2,7 @@
 
 A table of fault scores (core/new_keys.py) rates known templates as if they were new beside the new ones. A threshold
 is the quantile of the known ones above which a stated share of them lies: so many benign new templates are to be
-flagged. docs/method.md says what else was tried, and where it was measured.
+flagged. benchmarks/README.md has what else was tried, and how it was measured.
 """
 
 import numpy as np

@@ -46,7 +46,8 @@ def triage(
     asked = asked.with_columns(
         example_line=pl.Series([line_text(number) for number in asked["first_line"]], dtype=pl.String)
     )
-    asked = asked.rename({"sequence_id": "first_sequence"}).join(_words_of(rated), on="key", how="left")
+    asked = asked.rename({"sequence_id": "first_sequence"})
+    asked = asked.join(_words_of(rated), on="key", how="left", maintain_order="left")
     asked = asked.sort("fault_score", descending=True, nulls_last=True, maintain_order=True)
     return asked.select(*TRIAGE_SCHEMA).cast(pl.Schema(TRIAGE_SCHEMA))
 

@@ -1,4 +1,4 @@
-"""What the words of templates that come new say, beside those of the templates that training had: fault_scores.csv.
+"""What the words of templates that come new say, beside those of the templates that training had: fault_scores.parquet.
 
 A reader of faults.py rates each new template, and the nearest known one is named with it. What stands near no known
 template counts a little more than what does: `NOVELTY` times one minus their similarity is added. At 0.1 that cost
