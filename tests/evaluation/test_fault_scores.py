@@ -35,11 +35,6 @@ def test_a_new_key_at_the_threshold_is_accepted_and_one_above_it_is_not():
     assert fault_scores.harmless(table) == {"x": 0}
 
 
-def test_labels_change_nothing_of_what_words_accept():
-    table = rated([0.0] * 5 + [0.1], {"x": -1.0, "y": 1.0})
-    assert fault_scores.harmless(table) == {"x": 0} and "label" not in table.columns
-
-
 def test_alarms_by_words_come_with_the_most_fault_like_first_and_before_all_that_only_the_model_finds_odd():
     windows = ["ab", "ay", "ax", "!", "az"]
     found = sequences(windows)

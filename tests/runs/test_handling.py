@@ -72,6 +72,15 @@ def test_words_accept_the_harmless_key_wherever_it_stands_and_no_other(run):
     assert found.about == {"unseen": "words", "encoder": "fixed"}
 
 
+def test_labels_change_nothing_of_what_words_accept(run):
+    """With every label of the test turned round, the same keys are refused and the same sequences rated."""
+    first = handled(run, "words").scores["words"]
+    turned = pl.when(pl.col("split") == "test").then(1 - pl.col("label")).otherwise("label")
+    run.data.__dict__["sequences"] = run.data.sequences.with_columns(label=turned)
+    second = handled(run, "words").scores["words"]
+    assert second.select("has_unseen_key", "fault_score").equals(first.select("has_unseen_key", "fault_score"))
+
+
 def test_words_are_read_once_and_again_for_another_reader(run):
     """An encoder of another name, or another version of its files, gives other scores."""
     first, other = FixedReader(), FixedReader("other")
