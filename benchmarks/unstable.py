@@ -1,6 +1,6 @@
 """Logs whose words change after training: what each way to find the old template again keeps of the verdicts.
 
-    python -m benchmarks.unstable --data hdfs_2pct_supervised [--encoder NAME] [--model NAME] [--seeds N] [--csv FILE]
+    python -m benchmarks.unstable --data hdfs_2pct_supervised [--encoder NAME] [--model NAME] [--logllm] ...
 
 LogRobust's protocol (Zhang et al., FSE 2019) written anew on real log text. The test alone is changed, at five rates
 and with five seeds: `edits` replace, remove or insert one or two words, `synonyms` replace every listed word
@@ -9,16 +9,15 @@ share of the lines, each for itself. Beside them: really new harmless events in 
 are normal sequences where a really new text stands beside, or in place of, an event; and events lost, repeated or moved
 (runs/changes.py). All proposals are accepted, as a careless analyst would.
 
-Verdicts: a count vector that no training normal has; the tail probability, calibrated at 1 %, of the bigram and, with
---model, of a next-key model; and, where the folder has labeled anomalies to train on, a decision tree on counts. For
-the tree the old templates are those of the labeled training, for the others those of its normals.
+Verdicts (benchmarks/unstable_verdicts.py): a count vector that no training normal has; the tail probability, calibrated
+at 1 %, of the bigram and, with --model, of a next-key model; and, where the folder has labeled anomalies to train on, a
+decision tree on counts. For the tree the old templates are those of the labeled training, for the others those of its
+normals. --logllm adds LogLLM, which reads the changed texts as they are: nothing is proposed to it.
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -26,12 +25,10 @@ import polars as pl
 
 from benchmarks.command import parser_of, run
 from benchmarks.rewording import FAULTS, HARMLESS, Reword, edit, replace_all
+from benchmarks.unstable_verdicts import Learned, learn
 from core.data import Data, Labeled, open_data
 from core.evolution import SAME, accepted, apply
 from core.keys import Sequences
-from evaluation import floors, rules
-from methods.next_key import NextKey
-from methods.supervised.counts import Counts
 from methods.words import matching
 from methods.words.encoders import SentenceEncoder
 from methods.words.places import Expected
@@ -40,7 +37,6 @@ from runs import changes
 
 RATES = (0.05, 0.10, 0.15, 0.20, 0.30)
 SEEDS = 5
-ALPHA = 0.01  # false alarms that the bigram's threshold allows
 Propose = Callable[[Mapping[str, str], Mapping[str, str], Sequences, Expected], pl.DataFrame]
 
 
@@ -179,58 +175,6 @@ def remembered(encoder: SentenceEncoder) -> Callable[[list[str]], np.ndarray]:
 # ------------------------------------------------------------------------------------------------------- verdicts
 
 
-@dataclass(frozen=True)
-class Learned:
-    """What training gives: what is expected by the normals and of all, and the verdicts."""
-
-    normals: Expected
-    everything: Expected
-    training: pl.Series
-    decision: dict
-    tree: Counts | None
-    model: NextKey | None
-    model_decision: dict
-
-    def judge(self, sequences: Sequences, labeled: Sequences) -> dict[str, np.ndarray]:
-        """Return the flags of each verdict; `labeled` are the sequences as the tree is to read them."""
-        shown = pl.Series(sequences, dtype=pl.List(pl.String))
-        seen = floors.familiarity(self.training, shown)
-        counted = floors.count_ngrams(self.training, shown)["bigram"]
-        scores = pl.concat([counted, seen.select("count_vector_seen")], how="horizontal")
-        flags = rules.apply(scores, self.decision)["flagged_tail_probability"].to_numpy()
-        found = {"count vector": ~seen["count_vector_seen"].to_numpy(), "bigram": flags}
-        if self.model:
-            scored = pl.concat([self.model.score(sequences), seen.select("count_vector_seen")], how="horizontal")
-            found[self.model.name] = rules.apply(scored, self.model_decision)["flagged_tail_probability"].to_numpy()
-        if self.tree:
-            found["tree"] = self.tree.score(labeled)["log_odds"].to_numpy() > 0
-        return found
-
-
-def learn(data: Data, name: str | None = None) -> Learned:
-    """Return what the training split gives, thresholds calibrated on validation normals; `name` is that of a model."""
-    normals, whole = data.split("train", "keys")["keys"], data.labeled("train")
-    validation = data.split("validation", "keys")["keys"]
-    counted = floors.count_ngrams(normals, validation)["bigram"]
-    seen = floors.familiarity(normals, validation).select("count_vector_seen")
-    expected = Expected.by_bigram(normals.to_list())
-    decision = rules.calibrate(pl.concat([counted, seen], how="horizontal"), len(expected.keys), ALPHA)
-    tree = Counts("tree") if data.training_anomalies else None
-    if tree:
-        tree.fit(whole, data.labeled("validation"), Path())
-    model = NextKey(name, templates=data.templates) if name else None
-    calibrated = calibrated_model(model, data, seen) if model else {}
-    return Learned(expected, Expected.by_bigram(whole.sequences), normals, decision, tree, model, calibrated)
-
-
-def calibrated_model(model: NextKey, data: Data, seen: pl.DataFrame) -> dict:
-    """Train a next-key model on the normals; return its rules, calibrated on those of validation."""
-    with TemporaryDirectory() as folder:
-        model.fit(data.keys("train"), data.keys("validation"), Path(folder))
-    scored = pl.concat([model.score(data.keys("validation")), seen], how="horizontal")
-    return rules.calibrate(scored, len(data.known_keys), ALPHA)
-
-
 def mapped(propose: Propose | None, changed: Changed, words: dict[str, str], expected: Expected) -> list:
     """Return the changed test with every proposal accepted."""
     known = {key: text for key, text in words.items() if key in set(expected.keys.keys)}
@@ -243,16 +187,20 @@ def mapped(propose: Propose | None, changed: Changed, words: dict[str, str], exp
 
 
 def measure_all(
-    data: Data, encoder: str | None, rates: tuple[float, ...], seeds: int, model: str | None = None
+    data: Data, learned: Learned, encoder: str | None, rates: tuple[float, ...], seeds: int
 ) -> pl.DataFrame:
     """Return one row an arm, rate, seed, method and verdict: `f1, precision, recall, made_recall`."""
-    learned, ways, words, rows = learn(data, model), methods(encoder), words_of(data), []
+    ways, words, rows = methods(encoder), words_of(data), []
     for arm, rate, seed, changed in all_changes(data, rates, seeds):
+        about = (arm, rate, seed)
         for name, propose in ways.items():
             free = mapped(propose, changed, words, learned.normals)
             labeled = mapped(propose, changed, words, learned.everything) if learned.tree else free
             for verdict, flags in learned.judge(free, labeled).items():
-                rows.append((arm, rate, seed, name, verdict, *figures(flags, changed)))
+                rows.append((*about, name, verdict, *figures(flags, changed)))
+        if learned.logllm:
+            flags = learned.judge_texts(changed.sequences, words | changed.words)
+            rows.append((*about, "texts as they are", "logllm", *figures(flags, changed)))
     names = ["arm", "rate", "seed", "method", "verdict", "f1", "precision", "recall", "made_recall"]
     return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
 
@@ -283,7 +231,9 @@ def markdown(rows: pl.DataFrame, figure: str) -> str:
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
     """Print both tables, write --csv; return the mean F1 by name."""
-    rows = measure_all(open_data(options.data), options.encoder, RATES, options.seeds, options.model)
+    data = open_data(options.data)
+    learned = learn(data, options.model, options.logllm, options.encoder)
+    rows = measure_all(data, learned, options.encoder, RATES, options.seeds)
     if options.csv:
         rows.write_csv(options.csv)
     print(f"F1, mean of {options.seeds} seeds\n\n{markdown(rows, 'f1')}\n")
@@ -297,6 +247,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", default="sample_supervised", help="folder of data/ (default: sample_supervised)")
     parser.add_argument("--encoder", help="a sentence encoder by its name on the hub or its folder; none without")
     parser.add_argument("--model", help="a model of next keys, such as tiny-llama, as another verdict; none without")
+    parser.add_argument("--logllm", action="store_true", help="LogLLM with tiny-llama and --encoder as another verdict")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"of the changes, at each rate (default: {SEEDS})")
     parser.add_argument("--csv", type=Path, help="write one row an arm, rate, seed, method and verdict here")
     run(parser.parse_args(), measure, table=False)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks import unstable
 from benchmarks.rewording import FAULTS, FILLERS, HARMLESS, SYNONYMS, edit, replace_all
+from benchmarks.unstable_verdicts import learn
 from core.data import Data, Labeled, open_folder
 from parsing.templates.messages import template_key
 
@@ -19,7 +20,7 @@ def data(labeled) -> Data:
 
 @pytest.fixture(scope="module")
 def rows(data) -> pl.DataFrame:
-    return unstable.measure_all(data, None, (0.3,), 1)
+    return unstable.measure_all(data, learn(data), None, (0.3,), 1)
 
 
 def test_every_listed_word_has_two_other_words():
