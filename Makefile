@@ -20,6 +20,7 @@ SEEDS  ?= 0
 SPEC   ?=
 LOG    ?=
 LABELS ?=
+RUN    ?=
 
 # supervised.ipynb needs labels to learn from, which the sample of the others does not keep.
 LABELED := $(if $(filter sample,$(DATA)),sample_supervised,$(DATA))
@@ -31,7 +32,7 @@ GPU  := $(shell nvidia-smi -L 2>/dev/null)
 REQUIREMENTS := $(if $(GPU),requirements/gpu.txt,requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help run sweep compare supervised workflows words check test table notebooks lint clean
+.PHONY: help run sweep compare supervised workflows words judge check test table notebooks lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +67,10 @@ workflows: $(VENV)/run.stamp ## jobs of scientific workflows, DATA="1000genome m
 words: $(VENV)/run.stamp ## what words say of keys that come new, DATA split by time, and of texts that change, CHANGED; ENCODER=name or folder
 	@$(BIN)/python -m commands.words $(if $(filter-out sample,$(DATA)),--data "$(DATA)") $(if $(CHANGED),--changed "$(CHANGED)") \
 		--model "$(MODEL)" --seed "$(SEED)" $(if $(ENCODER),--encoder "$(ENCODER)")
+
+judge: $(VENV)/run.stamp ## a new LOG judged by a trained RUN: its strangest sequences first, labels or not; by default the sample and its own log
+	@$(BIN)/python -m commands.judge $(or $(RUN),results/sample/next_key-tiny-llama-s0) $(or $(LOG),data/sample/simulated.log) \
+		$(if $(LABELS),--labels "$(LABELS)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)")
 
 check: $(VENV)/test.stamp ## style, types and the fast tests, about a minute
 	@$(BIN)/ruff check .

@@ -122,8 +122,8 @@ def make_folder(folder: Path, job: Job) -> dict:
         return write_manifest(folder, options.out.name, about, sources, counts)
     about = {"title": f"log keys {options.out.name}", "simulated": False, "spec": None}
     if job.spec:
-        sources, protocol, counts = make_from_log(folder, job.spec, job)
-        about = {"title": job.spec.title, "simulated": job.spec.simulated, "spec": asdict(job.spec)}
+        sources, protocol, counts, pauses = make_from_log(folder, job.spec, job)
+        about = {"title": job.spec.title, "simulated": job.spec.simulated, "spec": asdict(job.spec)} | pauses
     elif options.keys:
         protocol, counts = write_key_files(folder, options.keys, plan)
         sources = describe_sources(options.keys)
@@ -139,15 +139,15 @@ def make_folder(folder: Path, job: Job) -> dict:
     return write_manifest(folder, options.out.name, about | {"split": protocol}, sources, counts)
 
 
-def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict, dict]:
-    """Read, group, mine and write a raw log; return its described sources, the split protocol and the counts."""
+def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict, dict, dict]:
+    """Read, group, mine and write a raw log; return its sources, the split protocol, the counts and the pauses."""
     log, labels = find_files(folder, spec, job)
     rejected = CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
     blocks = read_with_ray(spec, log) if job.options.engine == "ray" else read_here(spec, log, job.lines)
     raw = read_log(spec, log, blocks, folder / ".events", rejected)
     with ThreadPoolExecutor(1) as pool:  # hashing keeps the core busy that assembling leaves idle
         sources = pool.submit(describe_sources, [log.path, *([labels.path] if labels else [])])
-        protocol, counts = assemble(folder, spec, raw, labels, job.plan)
+        protocol, counts, pauses = assemble(folder, spec, raw, labels, job.plan)
     if job.plan.evolve and job.plan.templates:
         ask_about_new(folder, job.plan.templates, job.options.out / EVOLUTION)
     if log.undecodable:
@@ -157,7 +157,7 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
         )
     read = {"lines": raw.read_lines, "lines_in_sequences": raw.read_lines - rejected.rows, "rejected": rejected.rows}
     read |= {"undecodable": log.undecodable, "anomalous_lines": raw.anomalous_lines}
-    return sources.result(), protocol, read | counts
+    return sources.result(), protocol, read | counts, pauses
 
 
 def ask_about_new(folder: Path, templates: Path, answered: Path) -> None:

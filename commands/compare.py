@@ -9,6 +9,7 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 import polars as pl
@@ -40,7 +41,7 @@ def places(data: Data, seeds: list[int], splits: list[int] | None = None) -> lis
 
 def run_missing(
     detectors: Mapping[str, Make],
-    data: str,
+    data: str | list[str],
     seeds: list[int],
     alpha: float,
     prevalence: float | None,
@@ -48,23 +49,29 @@ def run_missing(
 ) -> pl.DataFrame:
     """Do what the ledger lacks, on the splits of `places`; return one row a run, see `many.run_all`.
 
+    Of several data folders the runs of one detector come one after the other, so that a slow one is soon begun on all.
     Raise BadInput if the data folder of a seed cannot be made, if there are no labels to compare by, if a detector is
     not what its name in `detectors` says, and if none is done with all seeds: there is nothing to compare then.
     """
     check_alpha(alpha)
     check_prevalence(prevalence)
-    opened = open_data(data)
-    if not (opened.split("test")["label"] == 1).any():
-        raise BadInput(
-            f"The test of data/{data} has no labeled anomaly to compare by; make run DATA={data} needs none."
-        )
-    wanted = list(_wanted(detectors, data, places(opened, seeds, splits), alpha, prevalence))
-    found = run_all(wanted).drop("data")
+    names = [data] if isinstance(data, str) else data
+    of_each = []
+    for opened in map(open_data, names):
+        if not (opened.split("test")["label"] == 1).any():
+            raise BadInput(
+                f"The test of data/{opened.name} has no labeled anomaly to compare by; make run DATA={opened.name} "
+                "needs none."
+            )
+        of_each.append(list(_wanted(detectors, opened.name, places(opened, seeds, splits), alpha, prevalence)))
+    wanted = [run for runs in zip_longest(*of_each) for run in runs if run]
+    found = run_all(wanted)
     done = found.group_by("method").agg(pl.col("status").str.starts_with("done").all())
     if not done["status"].any():
         failed = next(run for run, status in zip(wanted, found["status"], strict=True) if status.startswith("failed"))
-        raise BadInput(f"No run on data/{data} came to its end with every seed; {failed.log.as_posix()} says why.")
-    return found
+        shown = ", ".join(f"data/{name}" for name in names)
+        raise BadInput(f"No run on {shown} came to its end with every seed; {failed.log.as_posix()} says why.")
+    return found.drop("data") if isinstance(data, str) else found
 
 
 def _wanted(

@@ -46,11 +46,12 @@ class Data:
     name: str
     folder: Path
     manifest: dict
+    made_by: str | None = None  # what makes it again, if not parse_logs.py
 
     @property
     def remedy(self) -> str:
         """What to do if the folder is damaged."""
-        return f"make it again with: {_command(self.folder)}"
+        return self.made_by or f"make it again with: {_command(self.folder)}"
 
     @property
     def label(self) -> str:
@@ -228,10 +229,10 @@ def open_data(name: str) -> Data:
     return open_folder(Path("data") / name)
 
 
-def open_folder(folder: Path) -> Data:
-    """Return a data folder anywhere; raise BadInput as `open_data` does."""
-    first = f"make it first with: {_command(folder)}"
-    found = Data(folder.name, folder, read_checked(folder / "manifest.json", Manifest, first))
+def open_folder(folder: Path, made_by: str | None = None) -> Data:
+    """Return a data folder anywhere; raise BadInput as `open_data` does, `made_by` says how it is made again."""
+    first = made_by or f"make it first with: {_command(folder)}"
+    found = Data(folder.name, folder, read_checked(folder / "manifest.json", Manifest, first), made_by)
     try:
         made = data_hash(folder)
     except OSError as error:

@@ -28,6 +28,7 @@ class Run:
     folder: Path
     data: Data
     config: dict
+    trained: Path | None = None  # the folder of the run that judges these data, if it is another one
 
     @property
     def label(self) -> str:
@@ -37,7 +38,7 @@ class Run:
     @property
     def model_folder(self) -> Path:
         """Where the trained model is."""
-        return self.folder / "model"
+        return (self.trained or self.folder) / "model"
 
     @property
     def checkpoints(self) -> Path:

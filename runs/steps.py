@@ -21,6 +21,7 @@ from evaluation import floors, ledger, rules, unseen, verdicts
 from evaluation.report import page, reasons
 from evaluation.report.alarms import alarms
 from runs import marks
+from runs.carried import carry
 from runs.folder import LEDGER, Run, start_run
 from runs.handling import Handled, Reader
 from runs.handling import handle as handle
@@ -161,6 +162,7 @@ def calibrate(run: Run, scores: pl.DataFrame, alpha: float) -> dict:
     counted = floors.ngram_scores(run.data, "validation")
     decision = verdicts.calibrate_all(scores, len(run.data.known_keys), alpha, counted, run.data.is_windowed)
     decision = run.hashes | decision
+    carry(run)
     marks.unmark(run)
     write(run.folder / "decision.json", decision)
     return decision

@@ -1,7 +1,7 @@
 """Events to the data folder: grouping, labels, split, mining, and the files of contract 1."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from core.errors import BadInput
 from parsing.datasets import Spec
 from parsing.lines.blocks import RawLog
 from parsing.lines.files import LogFile
-from parsing.sequences.cut import Cut, find_cut, nothing_cut
+from parsing.sequences.cut import Cut, Pauses, find_cut, nothing_cut
 from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, sequences_file
 from parsing.sequences.group import Batch, Grouping, Groups, batches, group, sort_by_time
 from parsing.sequences.labels import session_labels
@@ -43,6 +43,7 @@ class Plan:
     shortest: int = 1
     longest: int | None = None
     evolve: bool = False  # what matches none of `templates` gets templates of its own
+    pauses: Pauses | None = None  # of the training of another log, which says what this one cuts off
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,11 @@ class Sequences:
     session_ids: list[str]
 
 
-def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan: Plan) -> tuple[dict, dict]:
-    """Write sequences.parquet and templates.csv; return the split protocol and the counts of the manifest."""
+def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan: Plan) -> tuple[dict, dict, dict]:
+    """Write sequences.parquet and templates.csv; return the split protocol, the counts and the pauses of the manifest.
+
+    Windows have no pauses.
+    """
     store = raw.store
     if not store.events:
         raise BadInput(
@@ -81,16 +85,16 @@ def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan
     if plan.templates:
         check_matched(keys, plan.templates)
     words = pa.array(keys["key"].to_list(), pa.string())
-    cut = nothing_cut(len(groups))
+    cut, pauses = nothing_cut(len(groups)), None
     if plan.grouping.kind == "session":
-        numbers = np.unique(keys["key"].to_numpy(), return_inverse=True)[1]
-        cut = find_cut(store, groups, split.codes == TRAIN, numbers)
+        cut, pauses = find_cut(store, groups, split.codes == TRAIN, keys["key"].to_numpy(), plan.pauses)
     write_sequences(folder, Sequences(store, groups, values, split.names, cut, words, raw.session_ids))
     write_templates(folder, keys)
     counts = count(groups, values, split, store.events) | {"templates": keys["key"].n_unique()} | order_counts | dropped
     if "session" in store.names:
         counts["lines_in_test_and_training"] = shared_lines(groups, split.codes, store.read("line"))
-    return split.protocol | {"mined": plan.templates.name if plan.templates else plan.mine}, counts
+    protocol = split.protocol | {"mined": plan.templates.name if plan.templates else plan.mine}
+    return protocol, counts, {"pauses": asdict(pauses)} if pauses else {}
 
 
 def count(groups: Groups, values: np.ndarray, split: Split, events: int) -> dict[str, int]:

@@ -23,32 +23,64 @@ class Cut:
     closed: np.ndarray
 
 
+@dataclass(frozen=True)
+class Pauses:
+    """The longest pause that training ever saw before and after each key: microseconds, or lines without times."""
+
+    before: dict[str, int]
+    after: dict[str, int]
+
+
 def nothing_cut(count: int) -> Cut:
     """Return that the log shows all of `count` sequences."""
     return Cut(np.ones(count, bool), np.ones(count, bool))
 
 
-def find_cut(store: EventStore, groups: Groups, trained: np.ndarray, keys: np.ndarray) -> Cut:
-    """Return which sessions the log cuts off.
+def find_cut(
+    store: EventStore, groups: Groups, trained: np.ndarray, keys: np.ndarray, known: Pauses | None = None
+) -> tuple[Cut, Pauses]:
+    """Return which sessions the log cuts off, and the pauses of training that say so.
 
-    `trained` says which of them training learns from; `keys` gives the key number of each message number.
+    `trained` says which sessions training learns from; `keys` gives the key of each message number. With `known`
+    pauses, those of the training of another log, these decide.
     """
-    count = int(keys.max(initial=0)) + 1
-    before, after = np.zeros(count, np.int64), np.zeros(count, np.int64)  # the longest pause before and after each key
-    firsts, lasts = np.empty((2, len(groups)), np.int64), np.empty((2, len(groups)), np.int64)  # time and key
-    begin, end = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    names, numbers = np.unique(keys, return_inverse=True)
+    pauses, edges = _measure(store, groups, trained, numbers, len(names))
+    found = Pauses(*(dict(zip(names.tolist(), own.tolist(), strict=True)) for own in pauses))
+    used = known or found
+    before, after = (np.array([own.get(name, 0) for name in names.tolist()]) for own in (used.before, used.after))
+    begun = edges.firsts[0] - edges.begin >= before[edges.firsts[1]]
+    return Cut(begun, begun & (edges.end - edges.lasts[0] >= after[edges.lasts[1]])), used
+
+
+@dataclass
+class _Edges:
+    """First and last event of each session, time and key number (2, sessions), and when the log begins and ends."""
+
+    firsts: np.ndarray
+    lasts: np.ndarray
+    begin: int = np.iinfo(np.int64).max
+    end: int = np.iinfo(np.int64).min
+
+
+def _measure(
+    store: EventStore, groups: Groups, trained: np.ndarray, keys: np.ndarray, count: int
+) -> tuple[np.ndarray, _Edges]:
+    """Return the longest pauses before and after each key in training, (2, count), and where sessions begin and end."""
+    before, after = pauses = np.zeros((2, count), np.int64)
+    edges = _Edges(*np.empty((2, 2, len(groups)), np.int64))
     for part, times, numbers, offsets in _sessions(store, groups, keys):
-        begin, end = min(begin, times.min()), max(end, times.max())
-        firsts[:, part], lasts[:, part] = ((times[at], numbers[at]) for at in (offsets[:-1], offsets[1:] - 1))
+        edges.begin, edges.end = min(edges.begin, int(times.min())), max(edges.end, int(times.max()))
+        for own, at in ((edges.firsts, offsets[:-1]), (edges.lasts, offsets[1:] - 1)):
+            own[:, part] = times[at], numbers[at]
         learned = np.repeat(trained[part], np.diff(offsets))
         inside = np.ones(len(times), bool)
         inside[offsets[1:] - 1] = False  # after the last event there is no pause
         followed = np.flatnonzero(learned & inside)
-        pauses = times[followed + 1] - times[followed]
-        np.maximum.at(after, numbers[followed], pauses)
-        np.maximum.at(before, numbers[followed + 1], pauses)
-    begun = firsts[0] - begin >= before[firsts[1]]
-    return Cut(begun, begun & (end - lasts[0] >= after[lasts[1]]))
+        waited = times[followed + 1] - times[followed]
+        np.maximum.at(after, numbers[followed], waited)
+        np.maximum.at(before, numbers[followed + 1], waited)
+    return pauses, edges
 
 
 def _sessions(

@@ -36,7 +36,7 @@ def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], di
     sizes = {name: int((split.codes == code).sum()) for code, name in enumerate(NAMES)}
     counts = manifest["counts"] | sizes | {"lines_in_test_and_training": shared_lines(sequences, split.names)}
     head = {name: manifest.get(name) for name in ("title", "simulated", "spec")}
-    head |= {name: manifest[name] for name in ("grouping", "words") if name in manifest}
+    head |= {name: manifest[name] for name in ("grouping", "words", "pauses") if name in manifest}
     of = {"of": source.name, "of_hash": manifest["data_hash"]}
     return (
         head | {"split": manifest["split"] | split.protocol | of},

@@ -60,6 +60,7 @@ RULES = {
         "labeled sequences shuffled: {learned:.0%} train and {validated:.0%} validate, both with their labels; the "
         "rest tests"
     ),
+    "judged": "all of it tests: it is judged by what was learned of another log",
     "labeled_in_time": (
         "by time: the first {learned:.0%} of the sequences train and the next {validated:.0%} validate, both with "
         "their labels; the later ones test; windows that share lines are unused"
@@ -76,11 +77,14 @@ def split_sequences(labels: np.ndarray, groups: Groups | None, settings: SplitSe
         codes, notes = _labeled(labels, settings, seed)
     elif settings.kind == "chronological":
         codes, notes = _chronological(labels, settings), []
+    elif settings.kind == "judged":
+        codes, notes = np.full(len(labels), TEST, np.int8), []
     else:
         codes, notes = _random(labels, settings, seed)
     if groups is not None and settings.kind in ("chronological", "labeled_in_time"):
         codes = _without_shared_lines(codes, groups)
-    _refuse_empty_parts(labels, codes)
+    if settings.kind != "judged":
+        _refuse_empty_parts(labels, codes)
     if not ((labels == 1) & (codes == TEST)).any():
         notes.append("No test sequence is labeled anomalous: there will be false alarms and a ranking, but no F1.")
     validated = settings.train_share * settings.validation_share

@@ -15,6 +15,17 @@ COMMONEST = 5  # of them that are shown
 LONGEST = 150  # letters of one
 
 
+class NoneMatches(BadInput):
+    """No line of a log matches a template of an earlier run: they belong to different programs."""
+
+    def __init__(self, lines: int, templates: Path) -> None:
+        self.lines = lines
+        super().__init__(
+            f"{templates} matches none of {lines:,} lines; give the templates.csv of a log of the same program, read "
+            "with the same format and masks, or leave out --templates."
+        )
+
+
 class MessageTable:
     """Numbers distinct masked messages while a log streams by, so that no column of text stays in memory."""
 
@@ -73,16 +84,13 @@ def template_key(template: str | None) -> str:
 def check_matched(keys: pl.DataFrame, templates: Path) -> None:
     """Print how many lines of a log match none of the `templates` of an earlier run if these are more than a few.
 
-    `keys` are those of `MessageTable.keys`. Raise BadInput if no line matches: then they belong to another log.
+    `keys` are those of `MessageTable.keys`. Raise NoneMatches if no line matches.
     """
     known = pl.Series(read_templates(templates)).implode()
     others = keys.filter(~pl.col("template").is_in(known).fill_null(False))
     lines, unmatched = int(keys["count"].sum()), int(others["count"].sum())
     if unmatched == lines:
-        raise BadInput(
-            f"{templates} matches none of {lines:,} lines; give the templates.csv of a log of the same program, read "
-            "with the same format and masks, or leave out --templates."
-        )
+        raise NoneMatches(lines, templates)
     if unmatched > MANY_UNMATCHED * lines:
         given = f"have the key {UNMATCHED!r}" if others["template"].null_count() else "have templates of their own"
         print(

@@ -38,14 +38,14 @@ def test_open_ends_and_begins_worked_by_hand(tmp_path, clock):
     )
     store, groups = store_of(tmp_path, *sessions, clock=clock)
     trained = np.array([True] + [False] * 5)
-    found = find_cut(store, groups, trained, np.arange(3))
+    found = find_cut(store, groups, trained, np.array(["a", "b", "c"]))[0]
     assert found.begun.tolist() == [True, True, True, True, False, True]
     assert found.closed.tolist() == [True, False, False, True, False, True]
 
 
 def test_a_key_that_training_never_saw_leaves_nothing_open(tmp_path):
     store, groups = store_of(tmp_path, [(0, A), (90, B)], [(99, C), (100, C)])
-    found = find_cut(store, groups, np.array([True, False]), np.arange(3))
+    found = find_cut(store, groups, np.array([True, False]), np.array(["a", "b", "c"]))[0]
     assert found.begun.all() and found.closed.all()
 
 
@@ -53,7 +53,7 @@ def test_only_the_pauses_of_training_count(tmp_path):
     """What follows in the test must not say which of its sessions are open."""
     sessions = ([(0, A), (1, B)], [(0, A), (90, B)], [(60, A), (95, A)], [(100, B)])
     store, groups = store_of(tmp_path, *sessions)
-    found = find_cut(store, groups, np.array([True, False, False, False]), np.arange(3))
+    found = find_cut(store, groups, np.array([True, False, False, False]), np.array(["a", "b", "c"]))[0]
     assert found.closed.tolist() == [True] * 4
 
 

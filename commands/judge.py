@@ -1,0 +1,112 @@
+"""A new log judged by a trained run, with or without labels: which sequence, which line, when, and why.
+
+    python -m commands.judge results/sample/next_key-tiny-llama-s0 tomorrow.log
+    python -m commands.judge RUN LOG... [--labels FILE] [--unseen words --encoder NAME] [--out DIR] [--fail-on-alarm]
+
+The run folder is all that is needed; it may have been copied from another machine. Each log is read as the run read its
+own, and gets a folder, RUN/judged/<name>/ without --out: alarms.csv and report.html rank its strangest sequences,
+judged.json has the figures, the rest is a data folder. `make judge RUN=... LOG=...` calls it.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import polars as pl
+
+from commands.detectors import kind_of
+from commands.options import check, parser_of, said
+from core import cells
+from core.data import Data, open_folder
+from core.errors import BadInput
+from core.files import write
+from evaluation.report import judged_page
+from evaluation.show.notebook import as_text
+from methods.words.reader import TemplateReader
+from parsing.datasets import Spec
+from parsing.judged import described, read_judged, read_lines
+from parsing.lines.files import LogFile
+from parsing.options import folder_name
+from parsing.sequences.place import refuse_overlap, replaced_folder
+from runs import handling, judged, steps
+from runs.carried import Carried, open_carried
+
+PRINTED = 10  # sequences
+ALARMED = 3  # exit code of --fail-on-alarm
+COLUMNS = ("rank", "is_alarm", "time", "line", "raw", "reason")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Judge the logs; return the exit code."""
+    options = read_options(arguments)
+    return said(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge each log, and print its strangest sequences; return 0, or `ALARMED` where that was asked for."""
+    check(options)
+    carried = open_carried(options.run)
+    detector = load(carried)
+    alarms = sum(judge(carried, detector, log, options)["alarms"] for log in options.logs)
+    return ALARMED if alarms and options.fail_on_alarm else 0
+
+
+def load(carried: Carried) -> steps.Detector:
+    """Return the trained detector of a run; raise BadInput if it reads no log."""
+    kind = kind_of(carried.config["method"])
+    if kind.reads == "jobs":
+        raise BadInput(f"{carried.folder.as_posix()} judges jobs of workflows, not logs; name the run of a log.")
+    train = steps.learned(carried.learned, "train", kind)
+    return kind.load(carried.folder / "model", train)
+
+
+def judge(carried: Carried, detector: steps.Detector, log: Path, options: argparse.Namespace) -> dict:
+    """Judge one log and write its folder; return what judged.json holds."""
+    name = folder_name(log.name)
+    out = options.out / name if options.out else carried.folder / "judged" / name
+    out.parent.mkdir(parents=True, exist_ok=True)
+    read(carried, log, options.labels, out)
+    data, spec = open_folder(out), described(carried.learned, "spec", Spec)
+    handling.check(data, options.unseen)
+    reader = TemplateReader(options.encoder if options.unseen in handling.WORDS else None)
+    found = judged.judge(
+        carried, data, detector, options.unseen, reader, lambda numbers: read_lines(LogFile(log), spec, numbers)
+    )
+    write_all(out, log, carried, data, found)
+    return found.figures
+
+
+def read(carried: Carried, log: Path, labels: Path | None, out: Path) -> None:
+    """Read a log into the data folder `out`, in place of what was read of it before."""
+    refuse_overlap(out, [path for path in (log, labels) if path])
+    with replaced_folder(out) as folder:
+        read_judged(folder, out.name, carried.learned, LogFile(log), LogFile(labels) if labels else None)
+
+
+def write_all(out: Path, log: Path, carried: Carried, data: Data, found: judged.Judged) -> None:
+    """Write alarms.csv, report.html and, last, judged.json; print the head of the list and what was found."""
+    said_of_it, simulated = judged.sentences(found.figures), data.manifest["simulated"]
+    write(out / "alarms.csv", cells.guard(found.listed))
+    name = f"{log.name} judged by {carried.config['model']} of {carried.config['data']}"
+    page = judged_page.write_judged_page(out, name, simulated, said_of_it, found.listed, found.new)
+    write(out / "judged.json", json.loads(json.dumps(found.figures)))
+    shown = found.listed.head(PRINTED).select(COLUMNS).with_columns(pl.col("raw").str.head(120))
+    print(f"\n{as_text(shown, f'{name}, the strangest first' + ' (simulated)' * simulated)}\n")
+    print("\n".join(said_of_it))
+    print(f"{page.as_posix()}: open it in any browser; alarms.csv beside it lists {len(found.listed):,} sequences")
+
+
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = parser_of(__doc__, "--unseen", "--encoder")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("logs", type=Path, nargs="+", metavar="LOG", help="raw log, plain or packed")
+    parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label, where somebody has labeled the log")
+    parser.add_argument("--out", type=Path, help="where each log gets a folder (default: RUN/judged)")
+    parser.add_argument("--fail-on-alarm", action="store_true", help=f"exit code {ALARMED} if there is an alarm")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

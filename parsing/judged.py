@@ -1,0 +1,117 @@
+"""A new log read as a trained run read its own: the same header, masks, templates and grouping.
+
+What the run learned stands beside it in one data folder (contract 1): its sequences train and validate, the new log is
+the test. So everything that reads a data folder reads a judged log.
+"""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from core.data import Data
+from core.errors import BadInput
+from core.schemas import check
+from parsing.datasets import Spec
+from parsing.lines.blocks import read_here, read_log
+from parsing.lines.files import LogFile
+from parsing.lines.headers import Header, compile_header, split_fields
+from parsing.lines.times import recipe_fields, timestamps
+from parsing.sequences.assemble import Plan, assemble
+from parsing.sequences.cut import Pauses
+from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, describe_sources, sequences_file, write_manifest
+from parsing.sequences.group import Grouping
+from parsing.sequences.split import SplitSettings
+from parsing.templates.messages import NoneMatches
+
+Kind = TypeVar("Kind")
+AT_ONCE = 10_000  # sequences that are copied at a time
+
+
+def read_judged(folder: Path, name: str, learned: Data, log: LogFile, labels: LogFile | None) -> dict:
+    """Write the data folder of a judged log into `folder`; return its manifest.
+
+    `learned` is what a run carries of its data, `labels` a file with BlockId,Label where somebody has one. A template
+    that the run never saw gets a key of its own. Raise BadInput if none of the lines matches what the run knows.
+    """
+    spec = described(learned, "spec", Spec)
+    plan = plan_of(learned)
+    rejected = CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
+    raw = read_log(spec, log, read_here(spec, log, (1, None)), folder / ".events", rejected)
+    try:
+        protocol, counts, pauses = assemble(folder, spec, raw, labels, plan)
+    except NoneMatches as error:
+        raise BadInput(
+            f"{log.path} is a log of another program: none of its {error.lines:,} lines matches a template of "
+            f"{learned.folder.parent.as_posix()}; train a run on such a log, or look at it with: "
+            f"python parse_logs.py check {log.path} --format auto"
+        ) from error
+    shutil.rmtree(folder / ".events", ignore_errors=True)
+    add_learned(folder, learned)
+    counts |= {"lines": raw.read_lines, "rejected": rejected.rows}
+    about = {"title": f"{log.path.name} judged", "simulated": spec.simulated, "spec": asdict(spec), **pauses}
+    about |= {"grouping": asdict(plan.grouping), "split": protocol}
+    sources = describe_sources([log.path, *([labels.path] if labels else [])])
+    return write_manifest(folder, name, about, sources, counts)
+
+
+def plan_of(learned: Data) -> Plan:
+    """Return how the sequences of a new log are made: as those that a run learned, and all of them judged."""
+    grouping = described(learned, "grouping", Grouping)
+    pauses = described(learned, "pauses", Pauses) if grouping.kind == "session" else None
+    mine = "none" if learned.manifest["split"].get("mined") == "none" else "whole"
+    templates = learned.folder / "templates.csv"
+    return Plan(grouping, SplitSettings("judged"), mine=mine, templates=templates, evolve=True, pauses=pauses)
+
+
+def described(learned: Data, name: str, kind: type[Kind]) -> Kind:
+    """Return what the manifest says under `name`; raise BadInput if that is missing or no such thing."""
+    place, found = learned.folder / "manifest.json", learned.manifest.get(name)
+    if found is None:
+        raise BadInput(
+            f"{place.as_posix()} does not say how the log was read ({name}): the run learned ready-made keys, or "
+            "another version of this program made it; train a run on a raw log with this version."
+        )
+    return check(json.dumps(found), kind, place, "train the run again.")
+
+
+def add_learned(folder: Path, learned: Data) -> None:
+    """Put the sequences and templates that a run learned beside those of the new log in `folder`."""
+    judged = folder / "sequences.parquet"
+    new = judged.rename(folder / "judged.parquet")
+    with sequences_file(folder) as file:
+        for source in (learned.folder / "sequences.parquet", new):
+            for batch in pq.ParquetFile(source).iter_batches(AT_ONCE):
+                file.write_batch(batch.cast(ARROW_SCHEMA))
+    new.unlink()
+    path = folder / "templates.csv"
+    own, known = (pl.read_csv(one, infer_schema=False) for one in (path, learned.folder / "templates.csv"))
+    absent = known.join(own, on="key", how="anti").with_columns(count=pl.lit("0"), first_line=pl.lit(None, pl.String))
+    pl.concat([own, absent.select(own.columns)]).write_csv(path)
+
+
+def read_lines(log: LogFile, spec: Spec, numbers: list[int]) -> pl.DataFrame:
+    """Return `line, time, raw` of these lines of a log, by their numbers; no time where the spec names none."""
+    wanted, header = pl.Series(sorted(set(numbers)), dtype=pl.Int64), compile_header(spec.header)
+    found = [pl.DataFrame(schema={"line": pl.Int64, "time": pl.Datetime("us"), "raw": pl.String})]
+    for block in log.blocks() if len(wanted) else ():
+        rows = block.filter(pl.col("line").is_in(wanted.implode()))
+        if len(rows):
+            found.append(rows.select("line", _times(rows, spec, header), raw="text").cast(found[0].schema))
+        if block["line"][-1] >= wanted[-1]:
+            break
+    return pl.concat(found)
+
+
+def _times(rows: pl.DataFrame, spec: Spec, header: Header) -> pl.Series:
+    """Return the time of each of some lines that have one."""
+    nothing = pl.Series("time", [None] * len(rows), pl.Datetime("us"))
+    if not spec.time:
+        return nothing
+    fields, _ = split_fields(rows, header, recipe_fields(spec.time))
+    times = fields.select("line", timestamps(fields, spec.time).cast(pl.Datetime("us")).alias("time"))
+    return rows.join(times, on="line", how="left", maintain_order="left")["time"]
