@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from core.data import open_folder
+from core.data import Data, open_folder
 from core.ending import said_in_a_sentence
 from core.errors import BadInput, printable
 from core.evolution import EVOLUTION, keep_answers, read_evolution, write_evolution
@@ -149,7 +149,9 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
         sources = pool.submit(describe_sources, [log.path, *([labels.path] if labels else [])])
         protocol, counts, pauses = assemble(folder, spec, raw, labels, job.plan)
     if job.plan.evolve and job.plan.templates:
-        ask_about_new(folder, job.plan.templates, job.options.out / EVOLUTION)
+        sequences = pl.read_parquet(folder / "sequences.parquet", columns=["keys"])["keys"].to_list()
+        answered = job.options.out / EVOLUTION
+        print_evolution(ask_about_new(folder, open_folder(job.plan.templates.parent), sequences, answered), answered)
     if log.undecodable:
         print(
             f"  {printable(str(log.path))} line {log.first_undecodable:,} is not UTF-8 ({log.undecodable:,} such "
@@ -160,27 +162,25 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
     return sources.result(), protocol, read | counts, pauses
 
 
-def ask_about_new(folder: Path, templates: Path, answered: Path) -> None:
-    """Write evolution.csv into `folder`: of each template that the old ones lack, which of them it may be.
+def ask_about_new(folder: Path, old: Data, sequences: list[list[str]], answered: Path) -> pl.DataFrame:
+    """Write evolution.csv into `folder`: which of the templates of `old` each other one may be; return it.
 
-    What a person has said in the evolution.csv that this one replaces is kept.
+    `sequences` are those of the new log. What a person has said in `answered`, the table before this one, is kept.
     """
     from methods.words.matching import propose  # scikit-learn, which takes a second and no other log needs
     from methods.words.places import Expected
 
-    old = open_folder(templates.parent)
     table = pl.read_csv(
         folder / "templates.csv", columns=["key", "template", "count"], schema_overrides={"key": pl.String}
     )
     table = table.filter(~pl.col("key").is_in(list(old.templates))).sort("count", descending=True)
     known = {key: text for key, text in old.templates.items() if text is not None}
-    sequences = pl.read_parquet(folder / "sequences.parquet", columns=["keys"])["keys"].to_list()
     new = dict(table.select("key", pl.col("template").fill_null("")).iter_rows())
     asked = propose(known, new, sequences, Expected.by_bigram(old.keys("train"))).with_columns(lines=table["count"])
     if answered.is_file():
         asked = keep_answers(asked, read_evolution(answered))
     write_evolution(folder, asked)
-    print_evolution(asked, answered)
+    return asked
 
 
 def print_evolution(asked: pl.DataFrame, path: Path) -> None:

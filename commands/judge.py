@@ -2,28 +2,35 @@
 
     python -m commands.judge results/sample/next_key-tiny-llama-s0 tomorrow.log
     python -m commands.judge RUN LOG... [--labels FILE] [--unseen words --encoder NAME] [--out DIR] [--fail-on-alarm]
+    python -m commands.judge RUN growing.log --follow                   as it is written; - is standard input
 
 The run folder is all that is needed; it may have been copied from another machine. Each log is read as the run read its
 own, and gets a folder, RUN/judged/<name>/ without --out: alarms.csv and report.html rank its strangest sequences,
-judged.json has the figures, the rest is a data folder. `make judge RUN=... LOG=...` calls it.
+judged.json has the figures, the rest is a data folder. With --follow an alarm is a line of JSON as soon as it is known
+(commands/follow.py). `make judge RUN=... LOG=...` calls it.
 """
 
 import argparse
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import polars as pl
 
 from commands.detectors import kind_of
+from commands.follow import follow
 from commands.options import check, parser_of, said
 from core import cells
 from core.data import Data, open_folder
 from core.errors import BadInput
+from core.evolution import EVOLUTION
 from core.files import write
 from evaluation.report import judged_page
 from evaluation.show.notebook import as_text
+from evaluation.triage import TRIAGE
 from methods.words.reader import TemplateReader
+from parse_logs import ask_about_new
 from parsing.datasets import Spec
 from parsing.judged import described, read_judged, read_lines
 from parsing.lines.files import LogFile
@@ -48,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     check(options)
     carried = open_carried(options.run)
     detector = load(carried)
+    if options.follow:
+        return ALARMED if follow(carried, detector, options) and options.fail_on_alarm else 0
     alarms = sum(judge(carried, detector, log, options)["alarms"] for log in options.logs)
     return ALARMED if alarms and options.fail_on_alarm else 0
 
@@ -82,6 +91,10 @@ def read(carried: Carried, log: Path, labels: Path | None, out: Path) -> None:
     refuse_overlap(out, [path for path in (log, labels) if path])
     with replaced_folder(out) as folder:
         read_judged(folder, out.name, carried.learned, LogFile(log), LogFile(labels) if labels else None)
+        if (out / TRIAGE).is_file():  # what a person has said of it holds
+            shutil.copyfile(out / TRIAGE, folder / TRIAGE)
+        judged_keys = pl.scan_parquet(folder / "sequences.parquet").filter(pl.col("split") == "test").select("keys")
+        ask_about_new(folder, carried.learned, judged_keys.collect()["keys"].to_list(), out / EVOLUTION)
 
 
 def write_all(out: Path, log: Path, carried: Carried, data: Data, found: judged.Judged) -> None:
@@ -102,6 +115,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = parser_of(__doc__, "--unseen", "--encoder")
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
     parser.add_argument("logs", type=Path, nargs="+", metavar="LOG", help="raw log, plain or packed")
+    parser.add_argument("--follow", action="store_true", help="go on while the log grows; an alarm is a line of JSON")
     parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label, where somebody has labeled the log")
     parser.add_argument("--out", type=Path, help="where each log gets a folder (default: RUN/judged)")
     parser.add_argument("--fail-on-alarm", action="store_true", help=f"exit code {ALARMED} if there is an alarm")

@@ -104,13 +104,13 @@ def _pairs(sequences: pl.DataFrame) -> pl.Series:
     padded = sequences.select(keys=begin.list.concat("keys").list.concat(end))
     rows = padded.with_row_index("row").explode("keys")
     pairs = rows.with_columns(pair=pl.col("keys") + cut.GAP + pl.col("keys").shift(-1).over("row"))
-    return pairs.drop_nulls("pair").group_by("row", maintain_order=True).agg("pair")["pair"]
+    return pairs.group_by("row", maintain_order=True).agg(pl.col("pair").drop_nulls())["pair"]  # of one event: none
 
 
 def _all_seen(known: pl.Series, asked: pl.Series) -> pl.Series:
     """Return whether every item of each list of `asked` occurs in a list of `known`."""
     items = known.explode().unique()
-    rows = asked.alias("items").to_frame().with_row_index("row").explode("items")
+    rows = asked.alias("items").to_frame().with_row_index("row").explode("items", empty_as_null=True)
     seen = rows.with_columns(pl.col("items").is_in(items.implode()))  # not in the groups: each would look it all up
     return seen.group_by("row", maintain_order=True).agg(pl.col("items").all())["items"]
 

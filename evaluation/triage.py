@@ -8,6 +8,7 @@ import polars as pl
 from core.answers import read_filled
 from evaluation.unseen import ALERT, BENIGN, first_sequences
 
+TRIAGE = "triage.csv"  # its name in a run folder, or in that of a judged log
 WORDS: dict[str, type[pl.DataType]] = {
     "fault_score": pl.Float64,  # higher for what reads more like a fault; null without words
     "nearest_known": pl.String,  # the template of training whose words are nearest

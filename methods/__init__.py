@@ -15,6 +15,8 @@ The contract of a detector:
   and `tail_probability` (smallest), or `score` (higher is more abnormal), or all three. One that learns from labels
   gives `score` and, equal to it or not, `log_odds`: above 0 where anomalous is the likelier class. `has_unseen_key`
   says where a key stands that the detector knows nothing of; without it, where one stands that training never saw.
+- `looks_ahead`: true of a detector whose judgment of an event depends on later ones; without it, one that gives scores
+  of events is asked about a live log in the middle of a sequence.
 - `save(folder)` and `load(folder, train=None)`: the same scores after loading; `train` is what `fit` was given, to
   refuse a model of other data.
 

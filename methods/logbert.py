@@ -92,6 +92,7 @@ class LogBERT(NetworkDetector):
     """Masked key model with a hypersphere. `fit`, then `score`; `save` and `load` give the same scores."""
 
     method, name, settings_type = "logbert", "bert", Settings
+    looks_ahead = True
     network: Network
 
     def make_network(self) -> Network:

@@ -98,7 +98,7 @@ def ask_about(
     Beside them stand what metrics.json says of it: how many `questions`, and who gave the `answers`.
     """
     queue = triage.triage(test, asked, run.data.templates, rated, run.data.raw_line)
-    path = run.folder / "triage.csv"
+    path = run.folder / triage.TRIAGE
     queue = triage.keep_answers(queue, cells.unguard(triage.read_answers(path))) if path.is_file() else queue
     write(path, cells.guard(queue))
     given, about = triage.answered(queue), {"questions": len(asked), "answers": "a person"}
@@ -109,7 +109,7 @@ def ask_about(
 
 def answers_of(run: Run) -> dict[str, str]:
     """Return what a person has answered in triage.csv of the run."""
-    path = run.folder / "triage.csv"
+    path = run.folder / triage.TRIAGE
     return triage.answered(triage.read_answers(path)) if path.is_file() else {}
 
 

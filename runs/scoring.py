@@ -44,19 +44,26 @@ def score(
         sequences = sequences.with_columns(pl.col("keys").list.eval(pl.element().replace(dict(read_as))))
     distinct, rows, first = _distinct(sequences, column)
     started = time.perf_counter()
-    scored = ask(distinct[column].to_list())
+    asked = ask(distinct[column].to_list())
     seconds = (time.perf_counter() - started) / max(1, len(sequences))
-    _refuse_not_finite(scored, run)
-    cuts = distinct.select(cut.COLUMNS)
-    seen, all_keys_seen = _familiar(run.data, distinct, "log_odds" in scored.columns)
-    if "has_unseen_key" not in scored.columns:
-        scored = scored.with_columns(has_unseen_key=~all_keys_seen)
-    scored = cut.spare(scored, cuts)
-    of_each = pl.concat([scored, seen], how="horizontal")[rows]
+    of_each = beside_training(run.data, run.folder, distinct, asked)[rows]
     about = [sequences.select("sequence_id", "label"), of_each, first.to_frame("first_of_its_kind")]
     whole = pl.concat(about, how="horizontal").with_columns(seconds=pl.lit(seconds))
     write(path, whole, hashes)
     return whole
+
+
+def beside_training(data: Data, folder: Path, sequences: pl.DataFrame, scored: pl.DataFrame) -> pl.DataFrame:
+    """Return the scores of distinct sequences with what training had seen of them, without what the log cut off.
+
+    `sequences` have `keys, begun, closed`, `scored` is what a detector gave for them. Raise BadInput, which names the
+    run `folder`, where a score is no number.
+    """
+    _refuse_not_finite(scored, folder)
+    seen, all_keys_seen = _familiar(data, sequences, "log_odds" in scored.columns)
+    if "has_unseen_key" not in scored.columns:
+        scored = scored.with_columns(has_unseen_key=~all_keys_seen)
+    return pl.concat([cut.spare(scored, sequences.select(cut.COLUMNS)), seen], how="horizontal")
 
 
 def score_rest(run: Run, ask: Score) -> pl.DataFrame:
@@ -79,7 +86,7 @@ def score_rest(run: Run, ask: Score) -> pl.DataFrame:
         scored, cuts = ask(distinct["keys"].to_list()), distinct.select(cut.COLUMNS)
         if run.data.is_windowed:  # all windows are of one size, so what is left ends too soon
             cuts = cuts.with_columns(closed=pl.lit(False))
-        _refuse_not_finite(scored, run)
+        _refuse_not_finite(scored, run.folder)
         seen, _ = _familiar(run.data, distinct, False)
         judged = pl.concat([cut.spare(scored, cuts), seen.select("count_vector_seen")], how="horizontal")[numbers]
         places = [
@@ -132,13 +139,13 @@ def _familiar(data: Data, sequences: pl.DataFrame, labeled: bool) -> tuple[pl.Da
     return seen.with_columns(of_all["in_training"]), (of_all if labeled else seen)["all_keys_seen"]
 
 
-def _refuse_not_finite(scored: pl.DataFrame, run: Run) -> None:
+def _refuse_not_finite(scored: pl.DataFrame, folder: Path) -> None:
     """Refuse the scores of a training that diverged: what is no number lies above no threshold and is never flagged."""
     finite = all(scored[name].is_finite().all() for name in ("score", "log_odds") if name in scored.columns)
     if "event_log_probabilities" in scored.columns:  # minus infinity is an unseen key
         finite = finite and not scored["event_log_probabilities"].explode().is_nan().any()
     if not finite:
         raise BadInput(
-            f"{run.folder.as_posix()} gives scores that are no numbers: its training diverged; remove that folder and "
+            f"{folder.as_posix()} gives scores that are no numbers: its training diverged; remove that folder and "
             "train again with a smaller learning rate or another SEED."
         )

@@ -57,12 +57,23 @@ def mine_some(messages: list[str], chosen: np.ndarray, settings: DrainSettings) 
 
 def match_templates(messages: list[str], templates: list[str], settings: DrainSettings) -> list[str | None]:
     """Return the one of `templates` that each message matches word for word but for its parameters, or None."""
+    tree = tree_of(templates, settings)
+    return [match(tree, message) for message in messages]
+
+
+def tree_of(templates: list[str], settings: DrainSettings) -> Drain:
+    """Return a parse tree that holds these templates and learns no others."""
     drain = new_drain(settings)
     for number, template in enumerate(templates, start=1):
         cluster = LogCluster(template.split(), number)
         drain.id_to_cluster[number] = cluster
         drain.add_seq_to_prefix_tree(drain.root_node, cluster)
-    return [_template(drain.match(message, "fallback")) for message in messages]
+    return drain
+
+
+def match(tree: Drain, message: str) -> str | None:
+    """Return the template of a tree that a message matches word for word but for its parameters, or None."""
+    return _template(tree.match(message, "fallback"))
 
 
 def mine_others(messages: list[str], matched: list[str | None], settings: DrainSettings) -> list[str]:

@@ -38,6 +38,13 @@ def test_an_early_end_and_a_late_begin_are_pairs_never_seen():
     assert flags(["a", "b"])["unseen_bigram"].to_list() == [False]
 
 
+def test_one_event_of_which_the_log_shows_neither_begin_nor_end_has_no_neighbors():
+    """Without a row of its own for nothing, every sequence after it would get the answer of another one."""
+    cuts = pl.DataFrame({"begun": [False, True], "closed": [False, True]})
+    seen = floors.familiarity(TRAINING, pl.Series([["b"], ["a", "c"]]), cuts)
+    assert seen["all_pairs_seen"].to_list() == [True, False]
+
+
 @given(SEQUENCES, SEQUENCES)
 def test_equal_to_python_sets(training, asked):
     seen = floors.familiarity(pl.Series(training), pl.Series(asked))

@@ -1,0 +1,83 @@
+"""A log that is still being written, read as a trained run read its own: blocks of lines to events with keys.
+
+A line has the key that the batch would give it. A template that the run never saw gets a key of its own, mined of the
+new messages so far, so that its name may still change, but not that it is new.
+"""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from core.data import Data
+from core.events import Event
+from parsing.datasets import Spec
+from parsing.judged import described, plan_of
+from parsing.lines.blocks import Block, read_block
+from parsing.lines.headers import compile_header
+from parsing.lines.times import names_year
+from parsing.lines.years import Years
+from parsing.sequences.cut import Pauses
+from parsing.sequences.group import Grouping
+from parsing.templates.drain import match, new_drain, tree_of
+from parsing.templates.messages import read_templates, template_key
+
+MOST_MESSAGES = 100_000  # distinct masked messages whose key is remembered; the table begins anew beyond them
+
+
+class LiveReader:
+    """Blocks of lines to events, one block after the other; `templates` are the new ones by key."""
+
+    def __init__(self, learned: Data) -> None:
+        """`learned` is what a run carries of its data; raise BadInput if it does not say how the log was read."""
+        self._spec = described(learned, "spec", Spec)
+        plan = plan_of(learned)
+        self.grouping: Grouping = plan.grouping
+        self.pauses: Pauses | None = plan.pauses
+        self.templates: dict[str, str] = {}
+        self.has_times = self._spec.time is not None
+        self._header = compile_header(self._spec.header)
+        known = learned.folder / "templates.csv"
+        self._tree = None if plan.mine == "none" else tree_of(read_templates(known), self._spec.drain)
+        self._learned = learned.templates  # new ones are added, for whatever reads words
+        self._others = new_drain(self._spec.drain)
+        self._years = Years() if self._spec.time and not names_year(self._spec.time) else None
+        self._keys: dict[str, str] = {}
+        self.lines = self.rejected = 0
+
+    def read(self, block: pl.DataFrame) -> Iterator[Event]:
+        """Yield the events of a block of lines, a line of several sessions once for each of them."""
+        found = read_block(block, self._spec, self._header)
+        self.lines, self.rejected = self.lines + found.lines, self.rejected + len(found.refused)
+        events = found.events.with_columns(clock=self._clock(found), key=self._keys_of(found))
+        if "id" not in events.columns:
+            events = events.with_columns(id=pl.lit(None, pl.String))
+        events = events.join(block.rename({"text": "raw"}), on="line", how="left", maintain_order="left")
+        yield from map(Event._make, events.select("line", "clock", "id", "key", "raw").iter_rows())
+
+    def _clock(self, block: Block) -> pl.Series:
+        """Return the time of each event, with the years that have passed where times name none; else its line."""
+        if not self.has_times:
+            return block.events["line"].alias("clock")
+        times = block.events["time"]
+        return (self._years.add(times) if self._years and len(times) else times).cast(pl.Int64).alias("clock")
+
+    def _keys_of(self, block: Block) -> pl.Series:
+        """Return the key of each event."""
+        messages = block.messages.to_list()
+        fresh = [message for message in messages if message not in self._keys]
+        if len(self._keys) + len(fresh) > MOST_MESSAGES:
+            self._keys.clear()
+            fresh = messages
+        for message in fresh:
+            self._keys[message] = self._key_of(message)
+        return pl.Series("key", [self._keys[message] for message in messages], pl.String).gather(block.places)
+
+    def _key_of(self, message: str) -> str:
+        """Return the key of a message: that of its template, or of the message where each is a key of its own."""
+        template = match(self._tree, message) if self._tree else message
+        if template is None:
+            template = self._others.add_log_message(message)[0].get_template()
+        key = template_key(template)
+        if key not in self._learned:
+            self.templates[key] = self._learned[key] = template
+        return key

@@ -1,0 +1,237 @@
+"""A log judged while it grows: the alarms of the batch, soon, with memory bounded, over rotations."""
+
+import io
+import json
+import threading
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import parse_logs
+from commands import judge
+from commands.follow import follow_blocks, sequences_of
+from core.data import open_data
+from core.events import Event
+from methods.classical import Classical
+from methods.next_key import NextKey
+from parsing.lines import tail
+from parsing.lines.tail import Tail
+from parsing.live import LiveReader
+from parsing.simulate import simulate
+from runs import growing, live, steps
+from runs.carried import Carried, open_carried
+from runs.live import Drift, Follower, Handling
+
+
+def tiny(**own):
+    return NextKey("tiny-gpt2", own["seed"], templates=own["templates"])
+
+
+def pca(**own):
+    return Classical("pca", own["seed"], templates=own["templates"])
+
+
+def trained(place: Path, make, *options: str) -> Carried:
+    """A run on a simulated log, carried."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        simulated = simulate(seed=5, sessions=700)
+        Path("all.log").write_text("\n".join(simulated.lines) + "\n")
+        assert parse_logs.main([*options, "--out", "data/days"]) == 0
+        run = steps.complete(make, open_data("days").name, 0, 0.05, None)
+        return open_carried(place / run.folder)
+
+
+HDFS = "<Date> <Time> <Pid> <Level> <Component>: <Content>"
+OWN = ["all.log", "--format", HDFS]
+KINDS = {
+    "sessions": (tiny, [*OWN, "--session", "blk_-?[0-9]+"]),
+    "lines": (tiny, [*OWN, "--window-lines", "20"]),
+    "overlapping lines": (tiny, [*OWN, "--window-lines", "20", "--step-lines", "10"]),
+    "time": (tiny, [*OWN, "--window", "60s"]),
+    "whole sequences": (pca, [*OWN, "--session", "blk_-?[0-9]+"]),
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> dict[str, Carried]:
+    return {name: trained(tmp_path_factory.mktemp("days"), *kind[:1], *kind[1]) for name, kind in KINDS.items()}
+
+
+def followed(carried: Carried, log: Path, block_lines: int, handling: Handling | None = None) -> list[dict]:
+    """What following a log says, when it comes so many lines at a time."""
+    reader, detector = LiveReader(carried.learned), judge.load(carried)
+    follower = Follower(carried, detector, sequences_of(reader), handling or Handling())
+    out = io.StringIO()
+    follow_blocks(Parts(log, block_lines), reader, follower, out)
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+class Parts(Tail):
+    """A log in parts of so many lines."""
+
+    def __init__(self, path: Path, lines: int) -> None:
+        super().__init__(path, stop_at_end=True)
+        self._lines = lines
+
+    def blocks(self):
+        for block in super().blocks():
+            yield from block.iter_slices(self._lines) if len(block) else [block]
+
+
+def at_the_end(said: list[dict]) -> set[str]:
+    alarms = set()
+    for row in said:
+        if row["kind"] == "alarm":
+            alarms.add(row["sequence_id"])
+        elif row["kind"] == "taken back":
+            alarms.discard(row["sequence_id"])
+    return alarms
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("block_lines", [7, 1_000])
+def test_follow_says_what_the_batch_says(places, kind, block_lines, tmp_path):
+    """Other windows, other ends or another key would each be found by this."""
+    simulated = simulate(seed=6, sessions=120, anomaly_share=0.2)
+    log = tmp_path / "next.log"
+    log.write_text("\n".join(simulated.lines) + "\n")
+    assert judge.main([str(places[kind].folder), str(log), "--out", str(tmp_path / "batch")]) == 0
+    listed = pl.read_csv(tmp_path / "batch" / "next" / "alarms.csv").filter("is_alarm")
+    said = followed(places[kind], log, block_lines)
+    assert at_the_end(said) == set(listed["sequence_id"]) and len(listed) > 0
+    lines = simulated.lines
+    for row in said:
+        if row["kind"] == "alarm":
+            assert row["raw"] == lines[row["line"] - 1] and row["reason"] and row["time"]
+
+
+@pytest.mark.slow
+def test_an_alarm_comes_in_the_middle_of_a_session(places, tmp_path):
+    """A model of the next key need not wait for the end: the event itself is the alarm."""
+    simulated = simulate(seed=6, sessions=3, anomaly_share=0.0)
+    log = tmp_path / "next.log"
+    odd = simulated.lines[0].partition(": ")[0] + ": Disk failure while handling blk_-77"
+    log.write_text("\n".join([odd, *simulated.lines]) + "\n")
+    (first, *_) = followed(places["sessions"], log, 1)
+    assert first["kind"] == "alarm" and first["line"] == 1 and first["raw"] == odd
+
+
+@pytest.mark.slow
+def test_what_was_answered_is_no_alarm_again(places, tmp_path):
+    simulated = simulate(seed=6, sessions=30, anomaly_share=0.0)
+    new = [
+        line.partition(": ")[0] + f": Lease of blk_-{number} renewed" for number, line in enumerate(simulated.lines[:5])
+    ]
+    log = tmp_path / "next.log"
+    log.write_text("\n".join(new) + "\n")
+    reader = LiveReader(places["sessions"].learned)
+    key = next(event.key for block in Tail(log, True).blocks() if len(block) for event in reader.read(block))
+    said = followed(places["sessions"], log, 2, Handling(accepted={key}))
+    assert not at_the_end(said) and len(at_the_end(followed(places["sessions"], log, 2))) == 5
+
+
+def test_a_session_that_goes_on_after_all_is_taken_back():
+    """Quiet for longer than ever in training, then it went on: the batch would know, so the alarm must go."""
+    sessions = growing.Sessions({}, {"a": 10, "b": 0})
+    (one,) = sessions.place(event(0, "s", "a"))
+    assert not list(sessions.closed())
+    sessions.place(event(11, "other", "b"))
+    assert {found.name for found in sessions.closed()} == {"s", "other"} and one.closed
+    (again,) = sessions.place(event(12, "s", "b"))
+    assert again is one and not one.closed and [found.name for found in sessions.closed()] == ["s"]
+
+
+def event(clock: int, session: str | None, key: str):
+    return Event(clock, clock, session, key, f"raw {key}")
+
+
+def test_memory_is_bounded(monkeypatch):
+    """A log that is followed for a year has a billion sessions."""
+    monkeypatch.setattr(growing, "MOST_EVENTS", 100)
+    sessions = growing.Sessions({}, {"a": 1_000})
+    for number in range(5_000):
+        sessions.place(event(number, f"s{number}", "a"))
+        list(sessions.closed())
+    assert len(sessions._held) == 100 and len(sessions._due) <= 1_400
+
+
+def test_windows_of_lines_worked_by_hand():
+    windows = growing.LineWindows(4, 2)
+    names = []
+    for number in range(7):
+        names.append([one.name for one in windows.place(event(number, None, "a"))])
+        list(windows.closed())
+    assert names[:4] == [["window 1"], ["window 1"], ["window 1", "window 2"], ["window 1", "window 2"]]
+    assert {one.name: one.closed for one in windows.finish()} == {"window 3": True, "window 4": False}
+
+
+def test_windows_of_time_worked_by_hand():
+    windows = growing.TimeWindows(10, 10)
+    assert [one.name for one in windows.place(event(5, None, "a"))] == ["window 1"]
+    assert [one.name for one in windows.place(event(14, None, "a"))] == ["window 1"]
+    assert not list(windows.closed())
+    assert [one.name for one in windows.place(event(36, None, "a"))] == ["window 2"], "empty windows have no number"
+    assert [one.name for one in windows.closed()] == ["window 1"]
+
+
+def test_drift_is_said_once(monkeypatch):
+    monkeypatch.setattr(live, "FEWEST", 10)
+    drift = Drift({"a"})
+    for number in range(100):
+        drift.count("b" if number % 5 == 0 else "a")
+    (said,) = drift.said()
+    assert said["kind"] == "drift" and "20.0%" in said["reason"] and not drift.said()
+
+
+def test_a_rotated_file_is_read_on(tmp_path, monkeypatch):
+    """logrotate moves the file away and makes a new one: no line of either is lost, nor read twice."""
+    monkeypatch.setattr(tail, "WAIT_SECONDS", 0.01)
+    log, found = tmp_path / "app.log", []
+    log.write_text("one\ntwo\n")
+    reading = Tail(log)
+    thread = threading.Thread(target=lambda: [found.extend(block["text"]) for block in until(reading, found, 5)])
+    thread.start()
+    wait_for(found, 2)
+    with log.open("a") as file:
+        file.write("three\n")
+    log.rename(tmp_path / "app.log.1")
+    time.sleep(0.05)
+    log.write_text("four\nfi")
+    wait_for(found, 4)
+    with log.open("a") as file:
+        file.write("ve\n")
+    thread.join(10)
+    assert found == ["one", "two", "three", "four", "five"]
+
+
+def until(reading: Tail, found: list, count: int):
+    for block in reading.blocks():
+        yield block
+        if len(found) >= count:
+            return
+
+
+def wait_for(found: list, count: int) -> None:
+    end = time.monotonic() + 10
+    while len(found) < count and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_a_log_that_is_not_there_is_one_sentence(places_of_one, tmp_path, capsys):
+    assert judge.main([str(places_of_one.folder), str(tmp_path / "gone.log"), "--follow"]) == 2
+    assert "gone.log does not exist" in capsys.readouterr().err
+    assert judge.main([str(places_of_one.folder), "a.log", "b.log", "--follow"]) == 2
+    assert "one log" in capsys.readouterr().err
+    log = tmp_path / "next.log"
+    log.write_text("a\n")
+    assert judge.main([str(places_of_one.folder), str(log), "--follow", "--unseen", "evolved"]) == 2
+    assert "without --follow first" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def places_of_one(places) -> Carried:
+    return places["whole sequences"]
