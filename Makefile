@@ -7,6 +7,10 @@ SEED   ?= 0
 RECIPE ?=
 KEY_EMBEDDINGS ?=
 PREVALENCE ?=
+ALPHA  ?=
+FORMAT ?=
+SESSION ?=
+WINDOW ?=
 UNSEEN ?=
 MODELS ?= tiny-llama
 METHODS ?=
@@ -37,6 +41,7 @@ REQUIREMENTS := $(if $(GPU),requirements/gpu.txt,requirements.txt)
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo "variables of run, with defaults: DATA=sample MODEL=tiny-llama SEED=0; for a raw log SPEC=hdfs LOG=file LABELS=file;"
+	@echo "for a log of your own LOG=file FORMAT=auto SESSION=regex or WINDOW=60s; ALPHA=0.01 is the false-alarm rate to keep;"
 	@echo "PREVALENCE=0.0293 weighs the normals, UNSEEN=ask|words|ask-words|evolved ENCODER=name or folder handle unseen keys;"
 	@echo "of compare: DATA=sample SEEDS=0 PREVALENCE= METHODS=all, as its notebook calls them;"
 	@echo "of supervised the same, SPLITS=0 ENCODER=name or folder, OTHER=a second data folder;"
@@ -46,7 +51,8 @@ run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing;
 	@$(BIN)/python -m commands.run --data "$(DATA)" --model "$(MODEL)" --seed "$(SEED)" \
 		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)") \
 		$(if $(RECIPE),--recipe "$(RECIPE)") $(if $(KEY_EMBEDDINGS),--key-embeddings "$(KEY_EMBEDDINGS)") \
-		$(if $(SPEC),--spec "$(SPEC)") $(if $(LOG),--log "$(LOG)") $(if $(LABELS),--labels "$(LABELS)")
+		$(if $(SPEC),--spec "$(SPEC)") $(if $(LOG),--log "$(LOG)") $(if $(LABELS),--labels "$(LABELS)") $(if $(ALPHA),--alpha "$(ALPHA)") \
+		$(if $(FORMAT),--format "$(FORMAT)") $(if $(SESSION),--session "$(SESSION)") $(if $(WINDOW),--window "$(WINDOW)")
 
 sweep: $(VENV)/run.stamp ## many runs for one table: DATA, MODELS and SEEDS with blanks between
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m commands.sweep --data $(DATA) --models $(MODELS) --seeds $(SEEDS) \

@@ -7,6 +7,7 @@ import parse_logs
 from core.data import open_data
 from core.errors import BadInput
 from core.schemas import Manifest, read_checked
+from parsing.datasets import SPECS
 
 
 def make_data(options: argparse.Namespace) -> None:
@@ -17,13 +18,17 @@ def make_data(options: argparse.Namespace) -> None:
         return
     if options.data != "sample" and options.log is None and options.spec is None:
         raise BadInput(
-            f"{folder.as_posix()} does not exist; add --spec hdfs --log FILE --labels FILE (with make: SPEC=hdfs "
-            "LOG=FILE LABELS=FILE; without the log it is downloaded), or make the folder with parse_logs.py"
+            f"{folder.as_posix()} does not exist; add --log FILE for a log of your own (with make: LOG=FILE), or "
+            "--spec hdfs --log FILE --labels FILE (SPEC=hdfs LOG=FILE LABELS=FILE; without the log it is downloaded), "
+            "or make the folder with parse_logs.py"
         )
-    wanted = [options.spec or options.data, "--out", str(folder)]
-    for name in ("log", "labels"):
-        if getattr(options, name):
-            wanted += [f"--{name}", str(getattr(options, name))]
+    own = options.log is not None and not (options.spec or options.data in SPECS)
+    wanted = [str(options.log) if own else options.spec or options.data, "--out", str(folder)]
+    given = {"log": None if own else options.log, "labels": options.labels, "session": options.session}
+    given |= {"window": options.window, "format": options.format or ("auto" if own else None)}
+    for name, value in given.items():
+        if value:
+            wanted += [f"--{name}", str(value)]
     parse(wanted, folder)
 
 

@@ -104,7 +104,11 @@ def write_all(out: Path, log: Path, carried: Carried, data: Data, found: judged.
     name = f"{log.name} judged by {carried.config['model']} of {carried.config['data']}"
     page = judged_page.write_judged_page(out, name, simulated, said_of_it, found.listed, found.new)
     write(out / "judged.json", json.loads(json.dumps(found.figures)))
-    shown = found.listed.head(PRINTED).select(COLUMNS).with_columns(pl.col("raw").str.head(120))
+    shown = (
+        found.listed.head(PRINTED)
+        .select(COLUMNS)
+        .with_columns(pl.col("raw").str.head(120), pl.col("line").cast(pl.String))
+    )
     print(f"\n{as_text(shown, f'{name}, the strangest first' + ' (simulated)' * simulated)}\n")
     print("\n".join(said_of_it))
     print(f"{page.as_posix()}: open it in any browser; alarms.csv beside it lists {len(found.listed):,} sequences")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from core.asked import UNSEEN, check_data, check_model, check_prevalence, check_seed, check_unseen
+from core.asked import UNSEEN, check_alpha, check_data, check_model, check_prevalence, check_seed, check_unseen
 from core.ending import said_in_a_sentence
 
 ALPHA = 0.01  # the false-alarm rate of get_k.ipynb and compare.ipynb, for runs without a notebook
@@ -18,6 +18,7 @@ SHARED: dict[str, dict] = {
     "--key-embeddings": {"help": "KEY_EMBEDDINGS of train.ipynb: template, random or paper"},
     "--prevalence": {"type": float, "help": "PREVALENCE of test.ipynb: weigh the normals to this share of anomalies"},
     "--unseen": {"default": UNSEEN[0], "help": f"UNSEEN of test.ipynb: {', '.join(UNSEEN)} (default: {UNSEEN[0]})"},
+    "--alpha": {"type": float, "help": "ALPHA of get_k.ipynb: share of normal sequences that may be flagged (0.01)"},
     "--encoder": {"help": "ENCODER of the notebooks: what reads words, by its name on the hub or its folder"},
 }
 
@@ -40,6 +41,7 @@ def check(options: argparse.Namespace) -> None:
         "seed": check_seed,
         "split": check_seed,
         "prevalence": check_prevalence,
+        "alpha": check_alpha,
         "unseen": check_unseen,
     }
     for name, check_one in checks.items():

@@ -2,6 +2,7 @@
 
     python -m commands.run                                              the simulated sample
     python -m commands.run --data hdfs --spec hdfs --log HDFS.log --labels anomaly_label.csv
+    python -m commands.run --data my --log my.log [--format auto] [--session REGEX | --window 60s] [--alpha 0.05]
 
 `make run` calls it; without make call it yourself, on Windows too. What is done already is not done again; a run that
 was asked another question is refused, or, where the model stays the same, its test is done again.
@@ -12,16 +13,20 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
+
 from commands.folders import make_data
 from commands.notebooks import execute, prepare_environment
-from commands.options import check, parser_of, said
+from commands.options import ALPHA, check, parser_of, said
 from core.data import open_data
-from evaluation import ledger
+from evaluation import ledger, stored
+from evaluation.report.ranked import STRANGEST
 from evaluation.show import tables
 from evaluation.show.notebook import as_text
 from methods.parts import choices
 from methods.words.reader import TemplateReader
 from runs import handling, marks
+from runs.concerns import concerns
 from runs.folder import LEDGER, Run, find_run, hold, refuse_other, run_folder, wanted_config
 
 STEPS = {"train": "training.csv", "get_k": "decision.json", "test": "metrics.json"}  # notebook: what it leaves
@@ -37,16 +42,40 @@ def run(options: argparse.Namespace) -> int:
     """Make the data, execute the notebooks, and print how it ended."""
     check(options)
     make_data(options)
-    handling.check(open_data(options.data), options.unseen)
+    data = open_data(options.data)
+    handling.check(data, options.unseen)
     reader(options).check()
+    for concern in concerns(data, alpha_of(options)):
+        print(f"before training: {concern}")
     folder = run_folder(options.data, options.model, options.seed)
     with hold(folder):
         run_notebooks(options)
-    found = find_run(options.data, options.model, options.seed).read_metrics()
+    done = find_run(options.data, options.model, options.seed)
+    found = done.read_metrics()
     simulated = " (simulated)" if found["data"]["simulated"] else ""
     print(f"\n{as_text(tables.headline(found), f'{options.data}{simulated}, {options.model}, seed {options.seed}')}")
-    print(f"\n{tables.conclusion(found)}\nRun folder: {folder.as_posix()}/ (open report.html there, or the notebooks)")
+    if not tables.is_labeled(found):
+        print(f"\n{strangest(folder)}")
+    print(f"\n{tables.conclusion(found)}")
+    if lost := tables.shortfall(done.read_decision()):
+        print(lost)
+    print(f"Run folder: {folder.as_posix()}/ (open report.html there, or the notebooks)")
     return 0
+
+
+def strangest(folder: Path) -> str:
+    """Return the head of strangest.csv of a run as a table; nobody has labeled its log."""
+    listed = pl.read_csv(folder / STRANGEST, schema_overrides={"line": pl.String, "sequence_id": pl.String})
+    shown = listed.head(10).select("rank", "is_alarm", "sequence_id", "line", "template", "reason")
+    return as_text(shown, "The strangest test sequences, whatever the threshold; judge shows raw lines of a new log")
+
+
+def alpha_of(options: argparse.Namespace) -> float:
+    """Return the false-alarm rate that is asked for: --alpha, else that of the run if it is calibrated, else 1%."""
+    path = run_folder(options.data, options.model, options.seed) / "decision.json"
+    if options.alpha is None and path.is_file():
+        return stored.read_decision(path, "remove it and make run does.")["alpha"]
+    return options.alpha or ALPHA
 
 
 def run_notebooks(options: argparse.Namespace) -> None:
@@ -55,7 +84,7 @@ def run_notebooks(options: argparse.Namespace) -> None:
     parameters = {"DATA": options.data, "MODEL": options.model, "SEED": options.seed}
     own = {
         "train": {"RECIPE": options.recipe, "KEY_EMBEDDINGS": options.key_embeddings},
-        "get_k": {},
+        "get_k": {"ALPHA": alpha_of(options)},
         "test": {"PREVALENCE": options.prevalence, "UNSEEN": options.unseen, "ENCODER": options.encoder},
     }
     done = steps_done(begun, options) if begun else 0
@@ -118,6 +147,8 @@ def steps_done(begun: Run, options: argparse.Namespace) -> int:
     if not left[1]:
         return 1
     decision = begun.read_decision()
+    if decision["alpha"] != alpha_of(options):
+        return 1
     data, config = begun.data.manifest["data_hash"], begun.config
     about = (data, config["method"], config["model"], config["seed"], None, decision["alpha"])
     answered = left[2] and marks.is_marked(begun, question(options, begun))
@@ -132,10 +163,12 @@ def unmark(folder: Path, names: list[str]) -> None:
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = parser_of(
-        __doc__, "--data", "--model", "--seed", "--recipe", "--key-embeddings", "--prevalence", "--unseen", "--encoder"
-    )
+    names = ("data", "model", "seed", "recipe", "key-embeddings", "alpha", "prevalence", "unseen", "encoder")
+    parser = parser_of(__doc__, *(f"--{name}" for name in names))
     parser.add_argument("--spec", help="data set of parse_logs.py, to make the data folder from --log and --labels")
+    parser.add_argument("--format", help="of a log of your own: how its lines begin (default: auto)")
+    parser.add_argument("--session", metavar="REGEX", help="of a log of your own: the ids in messages that group lines")
+    parser.add_argument("--window", metavar="60s", help="of a log of your own: windows of time")
     parser.add_argument("--log", type=Path, help="raw log, plain or packed")
     parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label")
     return parser.parse_args(arguments)

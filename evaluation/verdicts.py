@@ -129,6 +129,7 @@ def describe(scores: pl.DataFrame) -> dict:
     normal, anomalous = (scores.filter(pl.col("label") == label) for label in (0, 1))
     return {
         "test_sequences": len(scores),
+        "labeled_sequences": int(scores["label"].is_not_null().sum()),
         "test_anomalies": len(anomalous),
         "distinct_sequences": int(scores["first_of_its_kind"].sum()),
         "normals_also_in_training": normal["in_training"].mean(),

@@ -20,6 +20,7 @@ from core.files import is_first_process, write
 from evaluation import floors, ledger, rules, unseen, verdicts
 from evaluation.report import page, reasons
 from evaluation.report.alarms import alarms
+from evaluation.report.ranked import STRANGEST, ranked, strangest
 from runs import marks
 from runs.carried import carry
 from runs.folder import LEDGER, Run, start_run
@@ -235,9 +236,22 @@ def report(
         judged = unseen.as_settled(judged, settled)
     listed = alarms(judged, run.data.sequences, run.data.templates, expected, rated=handled.rated)
     write(run.folder / "alarms.csv", cells.guard(listed))
+    write(run.folder / STRANGEST, cells.guard(_strangest(run, judged, expected)))
     shown = {case: [html for html, _ in sequences] for case, sequences in gallery.items()}
     path = page.write_page(run.folder, shown, run.data.templates)
     print(f"{path.as_posix()}: open it in any browser; alarms.csv lists all {len(listed):,} that any rule flags")
+
+
+def _strangest(run: Run, judged: pl.DataFrame, expected: Expected) -> pl.DataFrame:
+    """Return the strangest sequences of the test, whatever the threshold; lines where the log is in the data folder."""
+
+    def lines(numbers: list[int]) -> pl.DataFrame:
+        stood = [(number, None, run.data.raw_line(number)) for number in dict.fromkeys(numbers)]
+        return pl.DataFrame(stood, schema=["line", "time", "raw"], orient="row")
+
+    decision, data = run.read_decision(), run.data
+    chosen = strangest(judged, decision)
+    return ranked(chosen, data.split("test"), data.templates, data.known_keys, decision, expected, lines, words={})
 
 
 def record(run: Run, found: dict, decision: dict) -> pl.DataFrame:

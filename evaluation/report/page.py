@@ -11,12 +11,15 @@ from pathlib import Path
 import jinja2
 import polars as pl
 
+from core import cells
+from core.errors import BadInput
 from core.files import write
 from core.new_keys import WORD_LIST
 from core.schemas import Config, Environment, read_checked
 from evaluation import stored, unseen
 from evaluation.ledger import TITLES
 from evaluation.report.alarms import read_alarms, read_choices
+from evaluation.report.ranked import STRANGEST
 from evaluation.report.reasons import as_tail, in_words, place
 from evaluation.rules import RULE_TITLES
 from evaluation.show import tables
@@ -24,6 +27,7 @@ from evaluation.show.formats import head, readable
 from evaluation.verdicts import today
 
 SHOWN_ALARMS = 50
+SHOWN_STRANGEST = 20
 # A second wall behind escaping: whatever a log line holds, the browser runs no script and fetches nothing.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 CAPTIONS = {
@@ -86,6 +90,7 @@ def write_page(
         "listed": TITLES[shown],
         "tiles": _tiles(decision, found, alarms),
         "alarms": alarms,
+        "strangest": None if tables.is_labeled(found) else _strangest(folder / STRANGEST),
         "gallery": gallery,
         "gallery_rule": RULE_TITLES[rule or default],
         "verdicts": _verdicts(found),
@@ -130,6 +135,24 @@ def _alarms(listed: pl.DataFrame, default: str, templates: Mapping[str, str | No
     }
 
 
+def _strangest(path: Path) -> dict | None:
+    """Return the head of strangest.csv as a table; None of a run of an earlier version, which has none."""
+    if not path.is_file():
+        return None
+    columns = {
+        "rank": pl.Int64,
+        "sequence_id": pl.String,
+        "line": pl.String,
+        "template": pl.String,
+        "reason": pl.String,
+    }
+    try:
+        listed = cells.unguard(pl.read_csv(path, columns=list(columns), schema_overrides=columns))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{path.as_posix()} is damaged; run test.ipynb again.") from error
+    return _table(listed.head(SHOWN_STRANGEST))
+
+
 def _alarm(row: dict, rules: set[str], templates: Mapping[str, str | None]) -> dict:
     """Return one alarm as the page shows it; `rules` are all those that flag anything."""
     flagged_by = row["flagged_by"].split()
@@ -161,6 +184,7 @@ def _verdicts(found: dict) -> dict:
         "asked": _table(tables.verdicts(asked)) if asked else None,
         "distinct_count": f"{distinct['sequences']:,}",
         "distinct": _table(tables.verdicts(distinct)),
+        "labeled": tables.is_labeled(found),
     }
 
 

@@ -26,6 +26,7 @@ LISTED: dict[str, pl.DataType | type[pl.DataType]] = {
     "expected": pl.String,
     "reason": pl.String,
 }
+STRANGEST = "strangest.csv"  # its name in a run folder
 Lines = Callable[[list[int]], pl.DataFrame]  # numbers of lines to `line, time, raw`
 Expected = Callable[[list[list[str]]], Sequence[Choices]]
 

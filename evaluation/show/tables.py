@@ -1,5 +1,6 @@
 """Frames that the notebooks show, and the sentences under them."""
 
+from collections.abc import Iterable
 from math import isnan, log
 
 import numpy as np
@@ -117,8 +118,28 @@ def trivial_false_alarms(validation: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["detector", "false_alarm_rate"], orient="row")
 
 
+def is_labeled(found: dict) -> bool:
+    """Return whether anybody has labeled any test sequence."""
+    return found["data"].get("labeled_sequences", 1) > 0
+
+
+def _unlabeled(found: dict, names: Iterable[str]) -> pl.DataFrame:
+    """Return one row a rule: what it flags, which nobody has called right or wrong."""
+    rows = []
+    for name in names:
+        alarms = found["rules"][name]["true_positives"] + found["rules"][name]["false_positives"]
+        title = ledger.TITLES[name] + " (default)" * (name == found["default_rule"])
+        rows.append({"rule": title, "alarms": alarms, "share of the test": alarms / found["data"]["test_sequences"]})
+    return pl.DataFrame(rows)
+
+
 def verdicts(found: dict) -> pl.DataFrame:
-    """Return one row a rule and trivial detector: precision, recall, F1, MCC with intervals, and ranking figures."""
+    """Return one row a rule and trivial detector: precision, recall, F1, MCC with intervals, and ranking figures.
+
+    Where there are no labels, what each flags.
+    """
+    if "data" in found and not is_labeled(found):
+        return _unlabeled(found, found["rules"])
     wanted = ("precision", "recall", "f1", "f1_low", "f1_high", "mcc", "false_alarm_rate", "average_precision", "auroc")
     rows = [
         {"rule": ledger.TITLES[name]} | {column: measured[column] for column in wanted}
@@ -205,6 +226,8 @@ def headline(found: dict) -> pl.DataFrame:
     handled = [name for name in found["rules"] if unseen.split_name(name)[0] in (default, "unseen_key")]
     handled = [name for name in handled if unseen.split_name(name)[1]]
     names = [default, *handled, *rest, *floors.TRIVIAL, f"bigram_{default}"]
+    if not is_labeled(found):
+        return _unlabeled(found, [name for name in names if name in found["rules"]])
     wanted = ("precision", "recall", "f1", "f1_low", "f1_high", "false_alarm_rate", "average_precision")
     rows = [
         {"rule": ledger.TITLES[name] + " (default)" * (name == default)}
@@ -219,6 +242,13 @@ def conclusion(found: dict) -> str:
     """Say what the default verdict, named before the test, achieves, and whether it beats the best trivial detector."""
     f1 = {name: values["f1"] for name, values in found["rules"].items() if values["f1"] is not None}
     default = found["default_rule"]
+    if not is_labeled(found):
+        own, size = found["rules"][default], found["data"]["test_sequences"]
+        return (
+            f"There are no labels, so nothing is called right or wrong: the default verdict ({ledger.TITLES[default]}) "
+            f"flags {own['true_positives'] + own['false_positives']:,} of {size:,} test sequences, and strangest.csv "
+            "ranks them whatever the threshold."
+        )
     as_they_are = {name: value for name, value in f1.items() if unseen.split_name(name)[1] is None}
     trivial = {name: value for name, value in as_they_are.items() if ledger.TITLES[name].startswith("trivial")}
     if default not in f1 or not trivial:
@@ -231,6 +261,13 @@ def conclusion(found: dict) -> str:
         f"{own['f1_high']:.3f}) at a false-alarm rate of {own['false_alarm_rate']:.2%}. It {outcome} the best "
         f"trivial detector ({ledger.TITLES[floor].removeprefix('trivial: ')}, F1 {f1[floor]:.3f}){close}."
     )
+
+
+def shortfall(decision: dict) -> str | None:
+    """Return what to do where the validation is too small, or too new, for alpha; None where alpha is promised."""
+    if decision["alpha_kept"]:
+        return None
+    return f"ALPHA = {decision['alpha']:.1%} is not promised: {' '.join(decision['notes'])} Go by the ranks."
 
 
 def promise(decision: dict) -> str:

@@ -85,7 +85,9 @@ def split_sequences(labels: np.ndarray, groups: Groups | None, settings: SplitSe
         codes = _without_shared_lines(codes, groups)
     if settings.kind != "judged":
         _refuse_empty_parts(labels, codes)
-    if not ((labels == 1) & (codes == TEST)).any():
+    if (labels == NO_LABEL).all():
+        notes.append("There are no labels: a ranking and alarms will come of it, and nothing is called right or wrong.")
+    elif not ((labels == 1) & (codes == TEST)).any():
         notes.append("No test sequence is labeled anomalous: there will be false alarms and a ranking, but no F1.")
     validated = settings.train_share * settings.validation_share
     shares = {"train": settings.train_share, "learned": settings.train_share - validated, "validated": validated}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from commands import run
@@ -226,3 +227,32 @@ def test_what_is_wanted_is_what_the_detector_describes(workspace):
         described = NextKey(model, 0, templates=data.templates).describe()
         assert wanted_config(data, model, 0, settings) == wanted_config(data, model, 0, described)
     shutil.rmtree("m1")
+
+
+@pytest.mark.slow
+def test_an_own_log_without_labels_is_ranked_and_nothing_is_called_false(tmp_path, monkeypatch, capsys):
+    """600 sessions, 12 of them bad, no labels: they were ranks 1 to 5 of a file that nobody showed."""
+    monkeypatch.chdir(tmp_path)
+    lines = []
+    for number in range(300):
+        at, job = f"2026-03-02 {8 + number // 60:02d}:{number % 60:02d}", f"job {number:08x}"
+        lines += [f"{at}:01 INFO queue: picked {job}", f"{at}:02 INFO worker: started {job} on host n{number % 7}"]
+        lines += [f"{at}:0{3 + beat} INFO worker: heartbeat of {job}" for beat in range(0 if number % 50 == 17 else 2)]
+        lines += [f"{at}:09 INFO worker: finished {job}"]
+    Path("jobs.log").write_text("\n".join(lines) + "\n")
+    own = ["--format", "<Date> <Time> <Level> <Component>: <Content>", "--session", "job [0-9a-f]{8}"]
+    arguments = ["--data", "jobs", "--log", "jobs.log", "--model", "tiny-gpt2", *own]
+    assert run.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "before training: A false-alarm rate of 1.0% needs 99" in said
+    assert "There are no labels" in said and "false alarms" not in said
+    assert "The strangest test sequences" in said and "ALPHA = 1.0% is not promised" in said
+    folder = Path("results/jobs/next_key-tiny-gpt2-s0")
+    listed = pl.read_csv(folder / "strangest.csv")
+    data = pl.read_parquet("data/jobs/sequences.parquet").filter(pl.col("split") == "test")
+    bad = set(data.filter(pl.col("keys").list.len() == 3)["sequence_id"])
+    assert bad and set(listed["sequence_id"][: len(bad)]) == bad
+    assert "The strangest, whatever the threshold" in (folder / "report.html").read_text()
+    assert run.main([*arguments, "--alpha", "0.1"]) == 0
+    assert json.loads((folder / "decision.json").read_text())["alpha"] == 0.1
+    assert "is not promised" not in capsys.readouterr().out
