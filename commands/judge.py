@@ -2,6 +2,7 @@
 
     python -m commands.judge results/sample/next_key-tiny-llama-s0 tomorrow.log
     python -m commands.judge RUN LOG... [--labels FILE] [--unseen words --encoder NAME] [--out DIR] [--fail-on-alarm]
+    python -m commands.judge --before A.log --after B.log [--session REGEX | --window 60s]      what changed
     python -m commands.judge RUN growing.log --follow                   as it is written; - is standard input
 
 The run folder is all that is needed; it may have been copied from another machine. Each log is read as the run read its
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import polars as pl
 
+from commands import run as commands_run
 from commands.detectors import kind_of
 from commands.follow import follow
 from commands.options import check, parser_of, said
@@ -38,6 +40,7 @@ from parsing.options import folder_name
 from parsing.sequences.place import refuse_overlap, replaced_folder
 from runs import handling, judged, steps
 from runs.carried import Carried, open_carried
+from runs.folder import run_folder
 
 PRINTED = 10  # sequences
 ALARMED = 3  # exit code of --fail-on-alarm
@@ -53,12 +56,32 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """Judge each log, and print its strangest sequences; return 0, or `ALARMED` where that was asked for."""
     check(options)
+    if options.before or options.after:
+        options = compared(options)
+    if options.run is None or not options.logs:
+        raise BadInput("Name the folder of a trained run and a log, or two logs with --before FILE --after FILE.")
     carried = open_carried(options.run)
     detector = load(carried)
     if options.follow:
         return ALARMED if follow(carried, detector, options) and options.fail_on_alarm else 0
     alarms = sum(judge(carried, detector, log, options)["alarms"] for log in options.logs)
     return ALARMED if alarms and options.fail_on_alarm else 0
+
+
+def compared(options: argparse.Namespace) -> argparse.Namespace:
+    """Train a run on the log before, unless it is there, and return the options that judge the log after by it."""
+    if not (options.before and options.after) or options.run:
+        raise BadInput("--before and --after name two logs, and the run is made of the first; give both and no RUN.")
+    data = folder_name(options.before.name)
+    given = {"log": options.before, "format": options.format, "session": options.session, "window": options.window}
+    arguments = ["--data", data]
+    for name, value in given.items():
+        arguments += [f"--{name}", str(value)] if value else []
+    if code := commands_run.main(arguments):
+        raise BadInput(f"{options.before} could not be learned (exit code {code}), see above.")
+    wanted = commands_run.read_options(arguments)
+    folder = run_folder(data, wanted.model, wanted.seed)
+    return argparse.Namespace(**vars(options) | {"run": folder, "logs": [options.after]})
 
 
 def load(carried: Carried) -> steps.Detector:
@@ -101,8 +124,9 @@ def write_all(out: Path, log: Path, carried: Carried, data: Data, found: judged.
     """Write alarms.csv, report.html and, last, judged.json; print the head of the list and what was found."""
     said_of_it, simulated = judged.sentences(found.figures), data.manifest["simulated"]
     write(out / "alarms.csv", cells.guard(found.listed))
+    write(out / "changes.csv", cells.guard(found.changes))
     name = f"{log.name} judged by {carried.config['model']} of {carried.config['data']}"
-    page = judged_page.write_judged_page(out, name, simulated, said_of_it, found.listed, found.new)
+    page = judged_page.write_judged_page(out, name, simulated, said_of_it, found.listed, found.new, found.changes)
     write(out / "judged.json", json.loads(json.dumps(found.figures)))
     shown = (
         found.listed.head(PRINTED)
@@ -117,8 +141,13 @@ def write_all(out: Path, log: Path, carried: Carried, data: Data, found: judged.
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = parser_of(__doc__, "--unseen", "--encoder")
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
-    parser.add_argument("logs", type=Path, nargs="+", metavar="LOG", help="raw log, plain or packed")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of a trained run")
+    parser.add_argument("logs", type=Path, nargs="*", metavar="LOG", help="raw log, plain or packed; - with --follow")
+    parser.add_argument("--before", type=Path, metavar="LOG", help="in place of RUN: a run is made of this log")
+    parser.add_argument("--after", type=Path, metavar="LOG", help="and this one is judged by it")
+    parser.add_argument("--format", help="of --before: how its lines begin (default: auto)")
+    parser.add_argument("--session", metavar="REGEX", help="of --before: the ids in messages that group lines")
+    parser.add_argument("--window", metavar="60s", help="of --before: windows of time")
     parser.add_argument("--follow", action="store_true", help="go on while the log grows; an alarm is a line of JSON")
     parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label, where somebody has labeled the log")
     parser.add_argument("--out", type=Path, help="where each log gets a folder (default: RUN/judged)")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from core.data import Data
-from evaluation import fault_scores, metrics, rules
+from evaluation import difference, fault_scores, metrics, rules
+from evaluation.ledger import number
 from evaluation.report import ranked
 from runs import handling, steps
 from runs.carried import Carried
@@ -18,10 +19,14 @@ LABELED = ("precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class Judged:
-    """What a judged log is found to be: `listed` has the columns of `ranked.LISTED`, `new` one row a new template."""
+    """What a judged log is found to be: `listed` has the columns of `ranked.LISTED`, `new` one row a new template.
+
+    `changes` are those of `difference.changes` from what the run learned.
+    """
 
     listed: pl.DataFrame
     new: pl.DataFrame
+    changes: pl.DataFrame
     figures: dict
 
 
@@ -43,9 +48,9 @@ def judge(
     chosen = ranked.strangest(settled, carried.decision)
     about = (data.templates, known, carried.decision, expected, lines, words)
     new = new_templates(data, test, known)
-    return Judged(
-        ranked.ranked(chosen, test, *about), new, figures(carried.decision, test, settled, new) | handled.about
-    )
+    listed = ranked.ranked(chosen, test, *about)
+    changes = difference.changes(data.whole("train", "keys")["keys"], test["keys"], data.templates)
+    return Judged(listed, new, changes, figures(carried.decision, test, settled, new) | handled.about)
 
 
 def new_templates(data: Data, test: pl.DataFrame, known: set[str]) -> pl.DataFrame:
@@ -100,9 +105,6 @@ def sentences(found: dict) -> list[str]:
             "training never saw: the program has changed, and the run should be trained anew."
         )
     if "f1" in found:
-        shares = ", ".join(
-            f"{name} {'-' if found[name] is None else format(found[name], '.3f')}"
-            for name in ("precision", "recall", "f1")
-        )
-        said.append(f"By the labels of {found['labeled']:,} sequences: {shares}.")
+        shares = [f"{name.replace('f1', 'F1')} {number(found[name])}" for name in ("precision", "recall", "f1")]
+        said.append(f"By the labels of {found['labeled']:,} sequences: {', '.join(shares)}.")
     return said

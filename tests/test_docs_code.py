@@ -131,7 +131,7 @@ def test_judge_md_walks_from_two_days_of_a_log_to_a_ranked_list(tmp_path, monkey
     ):
         (tmp_path / f"{name}.log").write_text(jobs_log(**days))
     commands = [line for code in blocks("judge.md", "") for line in code.splitlines()]
-    assert len(commands) == 8
+    assert len(commands) == 9
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     for command in commands:

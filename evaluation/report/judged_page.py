@@ -8,32 +8,37 @@ import polars as pl
 from core.files import write
 from evaluation.report.page import PAGES, POLICY
 from evaluation.report.ranked import SHOWN
-from evaluation.show.formats import readable
 from evaluation.verdicts import today
 
 MOST_NEW = 200  # new templates that the page lists; templates.csv has them all
 
 
 def write_judged_page(
-    folder: Path, name: str, simulated: bool, said: Sequence[str], listed: pl.DataFrame, new: pl.DataFrame
+    folder: Path,
+    name: str,
+    simulated: bool,
+    said: Sequence[str],
+    listed: pl.DataFrame,
+    new: pl.DataFrame,
+    changes: pl.DataFrame,
 ) -> Path:
     """Write report.html of a judged log into `folder`; return its path.
 
-    `said` are the sentences at its head, `listed` is `ranked.ranked`, `new` the templates that training never saw. Each
-    value is escaped.
+    `said` are the sentences at its head, `listed` is `ranked.ranked`, `new` the templates that training never saw,
+    `changes` are those of `difference.changes`. Each value is escaped.
     """
-    rows = [row | {"shown": readable("time", row["time"])} for row in listed.head(SHOWN).iter_rows(named=True)]
     values = {
         "policy": POLICY,
         "today": today(),
         "name": name,
         "simulated": simulated,
         "said": said,
-        "rows": rows,
+        "rows": listed.head(SHOWN).to_dicts(),
         "labeled": bool(listed["label"].is_not_null().any()),
         "count": len(listed),
         "new": new.head(MOST_NEW).to_dicts(),
         "new_count": len(new),
+        "changes": changes.filter(pl.col("kind") != "new").head(MOST_NEW).to_dicts(),
     }
     path = folder / "report.html"
     write(path, PAGES.get_template("judged.html.j2").render(values))
