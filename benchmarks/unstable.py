@@ -152,7 +152,7 @@ def methods(encoder: str | None) -> dict[str, Propose | None]:
     }
     if encoder:
         meaning = matching.by_encoder(remembered(SentenceEncoder(encoder)))
-        both = matching.mean_of(meaning, matching.tfidf)
+        both = matching.largest_of(meaning, matching.tfidf)
         found["nearest, encoder"] = nearest(meaning)
         found["context + encoder"] = in_context(meaning, matching.BETA)
         found["context + encoder + TF-IDF"] = in_context(both, matching.BETA_OF_TWO)

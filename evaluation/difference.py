@@ -70,7 +70,9 @@ def _neighbors(before: pl.Series, after: pl.Series, templates: Mapping[str, str 
         for one, other, events in fresh.select("first", "next", "events").iter_rows()
     ]
     table = pl.DataFrame(rows, schema=dict(list(CHANGES.items())[:5]), orient="row")
-    never = 2 * np.log(max(sum(sizes), 1) / max(sizes[1], 1))  # G squared of each event of what the old log never had, nearly
+    never = 2 * np.log(
+        max(sum(sizes), 1) / max(sizes[1], 1)
+    )  # G squared of each event of what the old log never had, nearly
     return table.with_columns(g_squared=pl.col("events") * never).filter(pl.col("g_squared") > LEAST)
 
 

@@ -41,8 +41,8 @@ def test_similarities_worked_by_hand():
         return np.array([[len(text), 1.0] for text in texts])
 
     assert matching.by_encoder(by_length)(["abc"], ["xyz"]).tolist() == [[pytest.approx(1)]]
-    both = matching.mean_of(blind, matching.jaccard)
-    assert both(new, known).tolist() == [[0.5, 0.25, 0.0]]
+    both = matching.largest_of(blind, matching.jaccard)
+    assert both(new, known).tolist() == [[1.0, 0.5, 0.0]]
 
 
 def test_texts_without_a_word_are_like_nothing():
