@@ -181,6 +181,7 @@ class Tested(Schema):
     """What the test set is."""
 
     test_sequences: Count
+    labeled_sequences: Count = 1  # an earlier version did not say it
     test_anomalies: Count
     simulated: bool
     normals_also_in_training: Share | None = None

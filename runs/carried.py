@@ -13,7 +13,7 @@ import polars as pl
 
 from core.data import Data, open_folder
 from core.errors import BadInput
-from core.files import data_hash, hash_folder, replace
+from core.files import data_hash, hash_folder, replace, told
 from core.schemas import Config, read_checked
 from evaluation import stored
 from runs.folder import Run
@@ -28,7 +28,7 @@ def carry(run: Run) -> None:
     kept = place / "manifest.json"
     if kept.is_file() and json.loads(kept.read_text(encoding="utf-8")).get("learned_of") == manifest["data_hash"]:
         return
-    with replace(place) as folder:
+    with told(place), replace(place) as folder:
         folder.mkdir()
         sequences = run.data.sequences.filter(pl.col("split").is_in(LEARNED)).with_columns(
             lines=pl.lit(None, pl.List(pl.Int64)), event_labels=pl.lit(None, pl.List(pl.Int8))

@@ -22,6 +22,7 @@ from tests.changed import other_data
 from tests.core.test_files import in_processes
 from tests.runs.test_runs import fake_score, trained_in
 
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("results/sample/next_key-tiny-llama-s0")
 QUESTION = {"prevalence": None, "unseen": "alarm", "reader": None}
 
@@ -233,6 +234,7 @@ def test_what_is_wanted_is_what_the_detector_describes(workspace):
 def test_an_own_log_without_labels_is_ranked_and_nothing_is_called_false(tmp_path, monkeypatch, capsys):
     """600 sessions, 12 of them bad, no labels: they were ranks 1 to 5 of a file that nobody showed."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     lines = []
     for number in range(300):
         at, job = f"2026-03-02 {8 + number // 60:02d}:{number % 60:02d}", f"job {number:08x}"

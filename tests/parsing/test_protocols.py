@@ -496,7 +496,7 @@ def test_a_log_without_labels_has_none(tmp_path):
     assert sequences["label"].null_count() == sequences["event_labels"].null_count() == len(sequences) == 20
     assert sequences["sequence_id"].to_list() == [f"req-{number:x}" for number in range(20)]
     assert sequences["lines"].to_list()[1] == [2, 22, 42]
-    assert any("no F1" in note for note in manifest_of(tmp_path / "d")["split"]["notes"])
+    assert any("There are no labels" in note for note in manifest_of(tmp_path / "d")["split"]["notes"])
 
 
 @pytest.fixture
