@@ -50,7 +50,8 @@ class Learned:
     def judge_texts(self, sequences: Sequences, words: Mapping[str, str]) -> np.ndarray:
         """Return LogLLM's flags of sequences of keys with these words."""
         assert self.logllm is not None
-        return self.logllm.score(as_texts(sequences, words))["log_odds"].to_numpy() > 0
+        texts = [[words[key] for key in keys] for keys in sequences]
+        return self.logllm.score(texts)["log_odds"].to_numpy() > 0
 
 
 def learn(data: Data, name: str | None = None, logllm: bool = False, encoder: str | None = None) -> Learned:
@@ -93,8 +94,3 @@ def trained_logllm(data: Data, encoder: str | None) -> LogLLM:
     with TemporaryDirectory() as folder:
         detector.fit(*shown, Path(folder))
     return detector
-
-
-def as_texts(sequences: Sequences, words: Mapping[str, str]) -> list[list[str]]:
-    """Return sequences of keys as sequences of their words."""
-    return [[words[key] for key in keys] for keys in sequences]

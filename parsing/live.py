@@ -42,12 +42,10 @@ class LiveReader:
         self._others = new_drain(self._spec.drain)
         self._years = Years() if self._spec.time and not names_year(self._spec.time) else None
         self._keys: dict[str, str] = {}
-        self.lines = self.rejected = 0
 
     def read(self, block: pl.DataFrame) -> Iterator[Event]:
         """Yield the events of a block of lines, a line of several sessions once for each of them."""
         found = read_block(block, self._spec, self._header)
-        self.lines, self.rejected = self.lines + found.lines, self.rejected + len(found.refused)
         events = found.events.with_columns(clock=self._clock(found), key=self._keys_of(found))
         if "id" not in events.columns:
             events = events.with_columns(id=pl.lit(None, pl.String))

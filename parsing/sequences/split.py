@@ -20,8 +20,8 @@ class SplitSettings:
     `random`: `train_normals` shuffled normals to train, everything else tests. `chronological`: the normals of the
     first `train_share` train. `labeled` (shuffled) and `labeled_in_time` keep the labeled anomalies of the first
     `train_share` in training: `anomalies` of them, or `labels_share`, if a number is given; the others, which nobody
-    labeled, are unused. The last `validation_share` of what trains is validation. Chronological training takes every
-    normal of its part, unless `train_normals` is smaller.
+    labeled, are unused. `judged`: all of it tests, by what was learned of another log. The last `validation_share` of
+    what trains is validation. Chronological training takes every normal of its part, unless `train_normals` is smaller.
     """
 
     kind: str = "random"
