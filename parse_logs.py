@@ -27,15 +27,17 @@ from core.data import Data, open_folder
 from core.ending import said_in_a_sentence
 from core.errors import BadInput, printable
 from core.evolution import EVOLUTION, keep_answers, read_evolution, write_evolution
+from core.logs import LogFile
+from core.raw_lines import keep_place
 from parsing.datasets import OWN_MASKS, PROTOCOLS, UPDATED_SAMPLE, Spec
 from parsing.lines.blocks import read_here, read_log
 from parsing.lines.download import fetch
-from parsing.lines.files import LogFile
 from parsing.lines.on_ray import read_with_ray
 from parsing.options import Job, job_of, read_options, workflow_options
 from parsing.own_log import check
 from parsing.sequences.assemble import assemble
 from parsing.sequences.folder import CsvFile, describe_sources, sizes, write_manifest
+from parsing.sequences.labels import read_labels
 from parsing.sequences.place import refuse_lost_answers, refuse_other_sources, refuse_overlap, replaced_folder
 from parsing.sequences.ready import write_key_files, write_key_stream
 from parsing.sequences.resplit import resplit
@@ -144,14 +146,15 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
     log, labels = find_files(folder, spec, job)
     rejected = CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
     blocks = read_with_ray(spec, log) if job.options.engine == "ray" else read_here(spec, log, job.lines)
-    raw = read_log(spec, log, blocks, folder / ".events", rejected)
+    raw = read_log(spec, log, blocks, folder / ".events", rejected, read_labels(labels) if labels else None)
     with ThreadPoolExecutor(1) as pool:  # hashing keeps the core busy that assembling leaves idle
         sources = pool.submit(describe_sources, [log.path, *([labels.path] if labels else [])])
-        protocol, counts, pauses = assemble(folder, spec, raw, labels, job.plan)
+        protocol, counts, pauses = assemble(folder, spec, raw, job.plan)
     if job.plan.evolve and job.plan.templates:
         sequences = pl.read_parquet(folder / "sequences.parquet", columns=["keys"])["keys"].to_list()
         answered = job.options.out / EVOLUTION
         print_evolution(ask_about_new(folder, open_folder(job.plan.templates.parent), sequences, answered), answered)
+    keep_place(folder, log)
     if log.undecodable:
         print(
             f"  {printable(str(log.path))} line {log.first_undecodable:,} is not UTF-8 ({log.undecodable:,} such "

@@ -21,8 +21,8 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.command import parser_of, run
+from core.logs import LogFile
 from parsing.datasets import HDFS
-from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header
 from parsing.templates.drain import new_drain
 from parsing.templates.messages import template_key

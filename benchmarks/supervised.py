@@ -36,7 +36,7 @@ from core.data import Data, Labeled, open_data
 from core.environment import peak_memory_gb
 from methods.supervised.logllm import RECIPES, LogLLM
 from methods.supervised.logllm.network import LogLLMNetwork
-from methods.words.encoders import SentenceEncoder
+from methods.words.sentence_encoders import SentenceEncoder
 
 # After methods, which imports Unsloth first where it is installed.
 # isort: split

@@ -25,9 +25,9 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.command import parser_of, run
+from core.logs import LogFile
 from parsing.datasets import SPECS, Spec
 from parsing.lines.blocks import read_block
-from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header
 from parsing.templates.drain import DrainSettings, mine, new_drain
 from parsing.templates.masks import PARAMETER, Mask, distinct_messages, masked

@@ -30,8 +30,8 @@ from core.data import Data, Labeled, open_data
 from core.evolution import SAME, accepted, apply
 from core.keys import Sequences
 from methods.words import matching
-from methods.words.encoders import SentenceEncoder
 from methods.words.places import Expected
+from methods.words.sentence_encoders import SentenceEncoder
 from parsing.templates.messages import template_key
 from runs import changes
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import polars as pl
 
-from commands import run as commands_run
 from commands.detectors import kind_of
 from commands.follow import follow
 from commands.options import check, parser_of, said
@@ -28,6 +27,7 @@ from core.data import Data, open_folder
 from core.errors import BadInput
 from core.evolution import EVOLUTION
 from core.files import write
+from core.logs import LogFile
 from evaluation.report import judged_page
 from evaluation.show.notebook import as_text
 from evaluation.triage import TRIAGE
@@ -35,7 +35,6 @@ from methods.words.reader import TemplateReader
 from parse_logs import ask_about_new
 from parsing.datasets import Spec
 from parsing.judged import described, read_judged, read_lines
-from parsing.lines.files import LogFile
 from parsing.options import folder_name
 from parsing.sequences.place import refuse_overlap, replaced_folder
 from runs import handling, judged, steps
@@ -70,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
 
 def compared(options: argparse.Namespace) -> argparse.Namespace:
     """Train a run on the log before, unless it is there, and return the options that judge the log after by it."""
+    from commands import run as commands_run  # papermill, which takes seconds to import and judges nothing
+
     if not (options.before and options.after) or options.run:
         raise BadInput("--before and --after name two logs, and the run is made of the first; give both and no RUN.")
     data = folder_name(options.before.name)
@@ -149,7 +150,9 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--session", metavar="REGEX", help="of --before: the ids in messages that group lines")
     parser.add_argument("--window", metavar="60s", help="of --before: windows of time")
     parser.add_argument("--follow", action="store_true", help="go on while the log grows; an alarm is a line of JSON")
-    parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label, where somebody has labeled the log")
+    parser.add_argument(
+        "--labels", type=Path, help="labels by session (BlockId,Label), line (line,Label) or time (start,end)"
+    )
     parser.add_argument("--out", type=Path, help="where each log gets a folder (default: RUN/judged)")
     parser.add_argument("--fail-on-alarm", action="store_true", help=f"exit code {ALARMED} if there is an alarm")
     return parser.parse_args(arguments)

@@ -170,7 +170,9 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--session", metavar="REGEX", help="of a log of your own: the ids in messages that group lines")
     parser.add_argument("--window", metavar="60s", help="of a log of your own: windows of time")
     parser.add_argument("--log", type=Path, help="raw log, plain or packed")
-    parser.add_argument("--labels", type=Path, help="CSV with BlockId,Label")
+    parser.add_argument(
+        "--labels", type=Path, help="labels by session (BlockId,Label), line (line,Label) or time (start,end)"
+    )
     return parser.parse_args(arguments)
 
 

@@ -10,9 +10,10 @@ import polars as pl
 
 from core.asked import check_data, shown
 from core.errors import BadInput
-from core.files import data_hash, read_parquet, sha256
+from core.files import data_hash, read_parquet
 from core.jobs import SCHEMA, Worker, numbers_of, workers_of
 from core.keys import UNMATCHED
+from core.raw_lines import RawLines, find_log
 from core.schemas import Manifest, read_checked
 
 SPLITS = ("train", "validation", "test")
@@ -143,19 +144,9 @@ class Data:
         return workers_of(self.jobs, self.job_numbers, lines)
 
     @cached_property
-    def _raw_lines(self) -> list[str]:
-        for source in self.manifest["sources"][:1]:
-            log = self.folder / source["file"]
-            if log.is_file() and not log.is_symlink() and sha256(log) == source["sha256"]:
-                return log.read_text(encoding="utf-8", errors="replace").split("\n")
-        return []
-
-    def raw_line(self, number: int | None) -> str | None:
-        """Return the log line with this 1-based number if the log is in the data folder, as the simulated one is.
-
-        Only the file that the sequences were made from is read, by its hash.
-        """
-        return self._raw_lines[number - 1] if number and 0 < number <= len(self._raw_lines) else None
+    def raw_lines(self) -> RawLines:
+        """The lines of the log, where it is at hand: in the data folder, as the simulated one, or where it was read."""
+        return RawLines(find_log(self.folder, self.manifest["sources"]))
 
     def split(self, name: str, *columns: str) -> pl.DataFrame:
         """Return the sequences of a split; with `columns` these alone, which takes less memory.
@@ -213,7 +204,8 @@ class Data:
         """Return `line, key, event` of one row of `sequences`: the raw line if it is at hand, else the template."""
         lines = sequence["lines"] or [None] * len(sequence["keys"])
         pairs = zip(lines, sequence["keys"], strict=True)
-        texts = [self.raw_line(line) or self.templates.get(key) for line, key in pairs]
+        raw = self.raw_lines.at(lines)
+        texts = [raw.get(line) or self.templates.get(key) for line, key in pairs]
         return pl.DataFrame(
             {"line": lines, "key": sequence["keys"], "event": texts}, schema_overrides={"event": pl.String}
         )

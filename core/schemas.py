@@ -45,6 +45,13 @@ class Source(Schema):
     sha256: str
 
 
+class LogPlace(Schema):
+    """Where the log of a data folder lies on this machine; `member` names it in an archive of several files."""
+
+    path: str
+    member: str | None = None
+
+
 class Protocol(Schema):
     """The published or own way of splitting."""
 

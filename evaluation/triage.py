@@ -1,11 +1,12 @@
 """The queue of questions about keys that training never saw, and the answers of a person: triage.csv of a run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 from core.answers import read_filled
+from core.raw_lines import RawLines
 from evaluation.unseen import ALERT, BENIGN, first_sequences
 
 TRIAGE = "triage.csv"  # its name in a run folder, or in that of a judged log
@@ -30,13 +31,13 @@ def triage(
     unseen: pl.DataFrame,
     templates: Mapping[str, str | None],
     rated: pl.DataFrame | None = None,
-    line_text: Callable[[int | None], str | None] = lambda number: None,
+    raw_lines: RawLines | None = None,
 ) -> pl.DataFrame:
     """Return the questions of a real run, columns of `TRIAGE_SCHEMA`; `answer` is empty.
 
     The most fault-like stand first where `rated`, a table of fault scores, is given; the others by first occurrence.
-    `template` is the key itself where there is none, `count` the number of sequences that have the key; `line_text`
-    gives the text of a log line by its number, where the log is at hand.
+    `template` is the key itself where there is none, `count` the number of sequences that have the key;
+    `raw_lines` are those of the log.
     """
     asked = first_sequences(sequences, unseen).with_columns(
         template=pl.Series([templates.get(key) or key for key in unseen["key"]], dtype=pl.String),
@@ -44,8 +45,9 @@ def triage(
         count=pl.col("rows").list.len(),
         answer=pl.lit(None, pl.String),
     )
+    stood = raw_lines.at(asked["first_line"]) if raw_lines else {}
     asked = asked.with_columns(
-        example_line=pl.Series([line_text(number) for number in asked["first_line"]], dtype=pl.String)
+        example_line=pl.Series([stood.get(number) for number in asked["first_line"]], dtype=pl.String)
     )
     asked = asked.rename({"sequence_id": "first_sequence"})
     asked = asked.join(_words_of(rated), on="key", how="left", maintain_order="left")

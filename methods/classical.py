@@ -27,7 +27,6 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
 from sklearn.ensemble import IsolationForest
@@ -288,17 +287,17 @@ class Classical:
         """
         about = {"method": self.method, "model": self.name, "seed": self.seed, "settings": self.settings}
         encoded = [*map(self.keys.encode, self.train_sequences)]
-        tensors = {"keys": np.concatenate(encoded), "ends": np.cumsum([*map(len, encoded)]), "weights": self.weights}
-        disk.save(folder, about, self.keys, {name: torch.from_numpy(part) for name, part in tensors.items()})
+        arrays = {"keys": np.concatenate(encoded), "ends": np.cumsum([*map(len, encoded)]), "weights": self.weights}
+        disk.save(folder, about, self.keys, arrays)
 
     @classmethod
     def load(cls, folder: Path, train_sequences: Sequences | None = None) -> "Classical":
         """Return a saved detector, fitted again on what was saved; raise BadInput as `disk.load`."""
-        about, keys, tensors = disk.load(folder, cls.method, train_sequences)
+        about, keys, arrays = disk.load(folder, cls.method, train_sequences)
         with disk.fitting(folder):
             detector = cls(about["model"], about["seed"])
             detector.settings, detector.keys = about["settings"], keys
-            names = np.array(keys.keys, dtype=object)[tensors["keys"].numpy()]
-            sequences = [tuple(part) for part in np.split(names, tensors["ends"].numpy()[:-1])]
-            detector._learn(sequences, tensors["weights"].numpy())
+            names = np.array(keys.keys, dtype=object)[arrays["keys"]]
+            sequences = [tuple(part) for part in np.split(names, arrays["ends"][:-1])]
+            detector._learn(sequences, arrays["weights"])
         return detector

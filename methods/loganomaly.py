@@ -158,7 +158,7 @@ class LogAnomaly(WindowDetector):
         with disk.fitting(folder):
             detector = cls(about["seed"], settings=settings, templates=about["templates"])
             detector.keys, detector.vectors = keys, about["vectors"]
-            saved = None if detector.vectors == "learned" else weights["vectors.weight"][: len(keys)]
+            saved = None if detector.vectors == "learned" else torch.from_numpy(weights["vectors.weight"][: len(keys)])
             detector._restore(Network(len(keys), detector.settings, saved), weights)
         if detector.vectors == "encoder":
             detector.encoder = encoder

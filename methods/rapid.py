@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
 from core.data import Labeled
 from core.keys import KeyNumbers, Sequences, distinct
@@ -90,17 +89,17 @@ class RAPID:
         bases = encoder_identity(self.encoder)
         about = {"method": self.method, "encoder": self.encoder, "seed": self.seed, "bases": bases}
         parts = {"keys": np.concatenate(self.normals), "ends": np.cumsum([*map(len, self.normals)])}
-        disk.save(folder, about, self.keys, {name: torch.from_numpy(part) for name, part in parts.items()})
+        disk.save(folder, about, self.keys, parts)
 
     @classmethod
     def load(cls, folder: Path, train: Sequences | Labeled | None = None) -> "RAPID":
         """Return a saved detector; raise BadInput as `disk.load` does, or if its encoder is another one here."""
-        about, keys, tensors = disk.load(folder, cls.method, train)
+        about, keys, arrays = disk.load(folder, cls.method, train)
         with disk.fitting(folder):
             detector = cls(about["encoder"], about["seed"])
             refuse_other_bases(folder, about["bases"], encoder_identity(about["encoder"]))
-            names = np.array(keys.keys, dtype=object)[tensors["keys"].numpy()]
-            detector._keep(keys, [tuple(one) for one in np.split(names, tensors["ends"].numpy()[:-1])])
+            names = np.array(keys.keys, dtype=object)[arrays["keys"]]
+            detector._keep(keys, [tuple(one) for one in np.split(names, arrays["ends"][:-1])])
         return detector
 
 

@@ -30,7 +30,8 @@ class Spec:
     """One data set: a Loghub header format, how its time is read, and what makes a line or a block anomalous.
 
     `session` is the pattern of ids that group lines; without it lines are grouped in windows. `label_field` names the
-    header field that is "-" for a normal line; without it labels come from a file, or there are none.
+    header field that is "-", 0, false or normal for a normal line; without it labels come from a file, or there are
+    none.
     """
 
     name: str

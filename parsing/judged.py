@@ -15,16 +15,18 @@ import pyarrow.parquet as pq
 
 from core.data import Data
 from core.errors import BadInput
+from core.logs import LogFile
+from core.raw_lines import keep_place
 from core.schemas import check
 from parsing.datasets import Spec
 from parsing.lines.blocks import read_here, read_log
-from parsing.lines.files import LogFile
 from parsing.lines.headers import Header, compile_header, split_fields
 from parsing.lines.times import recipe_fields, timestamps
 from parsing.sequences.assemble import Plan, assemble
 from parsing.sequences.cut import Pauses
 from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, describe_sources, sequences_file, write_manifest
 from parsing.sequences.group import Grouping
+from parsing.sequences.labels import read_labels
 from parsing.sequences.split import SplitSettings
 from parsing.templates.messages import NoneMatches
 
@@ -35,15 +37,16 @@ AT_ONCE = 10_000  # sequences that are copied at a time
 def read_judged(folder: Path, name: str, learned: Data, log: LogFile, labels: LogFile | None) -> dict:
     """Write the data folder of a judged log into `folder`; return its manifest.
 
-    `learned` is what a run carries of its data, `labels` a file with BlockId,Label where somebody has one. A template
+    `learned` is what a run carries of its data, `labels` a file of labels where somebody has one. A template
     that the run never saw gets a key of its own. Raise BadInput if none of the lines matches what the run knows.
     """
     spec = described(learned, "spec", Spec)
     plan = plan_of(learned)
     rejected = CsvFile(folder / "rejected.csv", ("line", "reason", "text"))
-    raw = read_log(spec, log, read_here(spec, log, (1, None)), folder / ".events", rejected)
+    known = read_labels(labels) if labels else None
+    raw = read_log(spec, log, read_here(spec, log, (1, None)), folder / ".events", rejected, known)
     try:
-        protocol, counts, pauses = assemble(folder, spec, raw, labels, plan)
+        protocol, counts, pauses = assemble(folder, spec, raw, plan)
     except NoneMatches as error:
         raise BadInput(
             f"{log.path} is a log of another program: none of its {error.lines:,} lines matches a template of "
@@ -52,6 +55,7 @@ def read_judged(folder: Path, name: str, learned: Data, log: LogFile, labels: Lo
         ) from error
     shutil.rmtree(folder / ".events", ignore_errors=True)
     add_learned(folder, learned)
+    keep_place(folder, log)
     counts |= {"lines": raw.read_lines, "rejected": rejected.rows}
     about = {"title": f"{log.path.name} judged", "simulated": spec.simulated, "spec": asdict(spec), **pauses}
     about |= {"grouping": asdict(plan.grouping), "split": protocol}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
+from core.logs import LogFile
 from parsing.datasets import OWN_MASKS, PROTOCOLS, SPECS, Spec, grouping_of
-from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header, split_fields
 from parsing.lines.proposals import propose_format
 from parsing.lines.times import guess_time
@@ -59,7 +59,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "help": "raw log: plain, .gz, .zst, .tar.gz or .zip; of a workflow the folder of its runs; downloaded if "
             "not given",
         },
-        "--labels": {"type": Path, "help": "CSV with BlockId,Label"},
+        "--labels": {"type": Path, "help": "labels by session (BlockId,Label), line (line,Label) or time (start,end)"},
         "--keys": {"type": Path, "nargs": "+", "metavar": "FILE", "help": "NORMAL [ABNORMAL] sequences, one a line"},
         "--key-stream": {"type": Path, "metavar": "FILE", "help": "parquet of consecutive lines: key, label"},
         "--resplit": {"type": Path, "metavar": "FOLDER", "help": "sequences of a data folder, split again by --seed"},
@@ -70,7 +70,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--format": {"help": "header as Loghub writes it: '<Date> <Time> <Level> <Component>: <Content>'; or auto"},
         "--time": {"metavar": "RECIPE", "help": "'epoch:Field' or '%%Y-%%m-%%d %%H:%%M:%%S of Date Time'"},
         "--session": {"metavar": "REGEX", "help": "ids in the message that group lines"},
-        "--label-field": {"metavar": "FIELD", "help": "header field that is - for a normal line"},
+        "--label-field": {"metavar": "FIELD", "help": "header field that is -, 0, false or normal for a normal line"},
     },
     "sequences": {
         "--protocol": {
@@ -119,10 +119,6 @@ def job_of(options: argparse.Namespace) -> Job:
         spec, options = find_spec(options)
     if options.keys and len(options.keys) > 2:
         raise BadInput("--keys takes one or two files: normal sequences, then abnormal ones.")
-    if options.labels and spec and not spec.session:
-        raise BadInput(
-            f"--labels names sessions, but {spec.name} has none; give --session, or label lines with --label-field."
-        )
     if options.engine == "ray" and options.lines:
         raise BadInput("--engine ray reads a whole log; cut the lines out of it first, or leave out --engine.")
     name = options.protocol or (spec.protocol if spec else "complete")

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from core.errors import BadInput, printable
-from parsing.lines.files import IS_BLANK, LogFile
+from core.logs import IS_BLANK, LogFile
 from parsing.lines.headers import JSON, Header, compile_header, literal_pattern, split_fields
 from parsing.lines.proposals import propose_format
 from parsing.lines.times import guess_time

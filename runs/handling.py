@@ -97,7 +97,7 @@ def ask_about(
 
     Beside them stand what metrics.json says of it: how many `questions`, and who gave the `answers`.
     """
-    queue = triage.triage(test, asked, run.data.templates, rated, run.data.raw_line)
+    queue = triage.triage(test, asked, run.data.templates, rated, run.data.raw_lines)
     path = run.folder / triage.TRIAGE
     queue = triage.keep_answers(queue, cells.unguard(triage.read_answers(path))) if path.is_file() else queue
     write(path, cells.guard(queue))

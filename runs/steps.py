@@ -219,8 +219,12 @@ def explain(run: Run, judged: pl.DataFrame, rule: str, expected: Expected) -> Ga
         raise BadInput(f"There is no rule {rule!r}; choose one of {', '.join(rules.RULE_TITLES)}.")
     sequences = run.data.sequences.select("sequence_id", "keys", "lines")
     found = {}
-    for case, picked in reasons.pick(judged, rule).items():
-        rows = picked.join(sequences, on="sequence_id", maintain_order="left").to_dicts()
+    cases = reasons.pick(judged, rule)
+    picked_ids = pl.concat(picked["sequence_id"] for picked in cases.values()).implode()
+    shown = sequences.filter(pl.col("sequence_id").is_in(picked_ids))
+    run.data.raw_lines.at(shown["lines"].explode())  # all at once: each pass over a large log takes seconds
+    for case, picked in cases.items():
+        rows = picked.join(shown, on="sequence_id", maintain_order="left").to_dicts()
         answers = expected([row["keys"][: row["worst_event"]] for row in rows]) if rows else []
         events = [run.data.events(row).to_dicts() for row in rows]
         found[case] = reasons.describe_sequences(rows, events, answers, run.data.templates)
@@ -234,7 +238,7 @@ def report(
     handled = handled or Handled()
     for settled in handled.scores.values():
         judged = unseen.as_settled(judged, settled)
-    listed = alarms(judged, run.data.sequences, run.data.templates, expected, rated=handled.rated)
+    listed = alarms(judged, run.data.sequences, run.data.templates, expected, None, handled.rated, run.data.raw_lines)
     write(run.folder / "alarms.csv", cells.guard(listed))
     write(run.folder / STRANGEST, cells.guard(_strangest(run, judged, expected)))
     shown = {case: [html for html, _ in sequences] for case, sequences in gallery.items()}
@@ -246,7 +250,8 @@ def _strangest(run: Run, judged: pl.DataFrame, expected: Expected) -> pl.DataFra
     """Return the strangest sequences of the test, whatever the threshold; lines where the log is in the data folder."""
 
     def lines(numbers: list[int]) -> pl.DataFrame:
-        stood = [(number, None, run.data.raw_line(number)) for number in dict.fromkeys(numbers)]
+        raw = run.data.raw_lines.at(numbers)
+        stood = [(number, None, raw.get(number)) for number in dict.fromkeys(numbers)]
         return pl.DataFrame(stood, schema=["line", "time", "raw"], orient="row")
 
     decision, data = run.read_decision(), run.data

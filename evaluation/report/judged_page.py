@@ -8,6 +8,7 @@ import polars as pl
 from core.files import write
 from evaluation.report.page import PAGES, POLICY
 from evaluation.report.ranked import SHOWN
+from evaluation.report.reasons import read_choices
 from evaluation.verdicts import today
 
 MOST_NEW = 200  # new templates that the page lists; templates.csv has them all
@@ -33,7 +34,7 @@ def write_judged_page(
         "name": name,
         "simulated": simulated,
         "said": said,
-        "rows": listed.head(SHOWN).to_dicts(),
+        "rows": [row | {"expected": read_choices(row["expected"])} for row in listed.head(SHOWN).to_dicts()],
         "labeled": bool(listed["label"].is_not_null().any()),
         "count": len(listed),
         "new": new.head(MOST_NEW).to_dicts(),

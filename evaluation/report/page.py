@@ -18,9 +18,9 @@ from core.new_keys import WORD_LIST
 from core.schemas import Config, Environment, read_checked
 from evaluation import stored, unseen
 from evaluation.ledger import TITLES
-from evaluation.report.alarms import read_alarms, read_choices
+from evaluation.report.alarms import read_alarms
 from evaluation.report.ranked import STRANGEST
-from evaluation.report.reasons import as_tail, in_words, place
+from evaluation.report.reasons import as_tail, place, read_choices
 from evaluation.rules import RULE_TITLES
 from evaluation.show import tables
 from evaluation.show.formats import head, readable
@@ -76,7 +76,7 @@ def write_page(
     listed = read_alarms(folder / "alarms.csv")
     handled = [name for name in found["rules"] if unseen.split_name(name)[0] == default and name != default]
     shown = (handled or [default])[0]
-    alarms = _alarms(listed, shown, templates)
+    alarms = _alarms(listed, shown)
     values = {
         "policy": POLICY,
         "today": today(),
@@ -121,15 +121,15 @@ def _tiles(decision: dict, found: dict, alarms: dict) -> dict[str, str]:
     return tiles | ({"K of V log keys": f"{top_k['K']} of {decision['V']}"} if top_k else {})
 
 
-def _alarms(listed: pl.DataFrame, default: str, templates: Mapping[str, str | None]) -> dict:
+def _alarms(listed: pl.DataFrame, default: str) -> dict:
     """Return the alarms of the default rule and those of the others, each cut to what a page can hold."""
     by_default = pl.col("flagged_by").str.split(" ").list.contains(default)
     own, others = listed.filter(by_default), listed.filter(~by_default)
     rules = {rule for names in listed["flagged_by"] for rule in names.split()}
     return {
-        "own": [_alarm(row, rules, templates) for row in own.head(SHOWN_ALARMS).iter_rows(named=True)],
+        "own": [_alarm(row, rules) for row in own.head(SHOWN_ALARMS).iter_rows(named=True)],
         "own_count": len(own),
-        "others": [_alarm(row, rules, templates) for row in others.head(SHOWN_ALARMS).iter_rows(named=True)],
+        "others": [_alarm(row, rules) for row in others.head(SHOWN_ALARMS).iter_rows(named=True)],
         "other_count": len(others),
         "labeled": bool(listed["label"].is_not_null().any()),
     }
@@ -153,7 +153,7 @@ def _strangest(path: Path) -> dict | None:
     return _table(listed.head(SHOWN_STRANGEST))
 
 
-def _alarm(row: dict, rules: set[str], templates: Mapping[str, str | None]) -> dict:
+def _alarm(row: dict, rules: set[str]) -> dict:
     """Return one alarm as the page shows it; `rules` are all those that flag anything."""
     flagged_by = row["flagged_by"].split()
     at_end = row["worst_event"] > row["length"]
@@ -161,10 +161,11 @@ def _alarm(row: dict, rules: set[str], templates: Mapping[str, str | None]) -> d
         "id": row["sequence_id"],
         "place": place(row["worst_event"], row["length"], row["line"]),
         "label": {0: "normal", 1: "anomaly", None: "-"}[row["label"]],
-        "came": "the sequence ends here" if at_end else row["template"] or row["key"],
+        "start": "" if row["start"] is None else f"{row['start']:%Y-%m-%d %H:%M:%S}",
+        "came": "the sequence ends here" if at_end else row["raw"] or row["template"] or row["key"],
         "unseen": row["has_unseen_key"],
         "words": row["words"],
-        "expected": [(share, in_words(key, templates)) for key, share in read_choices(row["expected"])],
+        "expected": read_choices(row["expected"]),
         "flagged_by": ["every rule"] if set(flagged_by) == rules else [TITLES[rule] for rule in flagged_by],
         "rank": "unseen" if row["has_unseen_key"] else f"{row['rank']:,}",
         "tail": as_tail(row["tail_probability"]),

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from evaluation import rules, unseen
-from evaluation.report.reasons import END, Choices, as_share, as_tail, in_words
+from evaluation.report.reasons import END, Choices, as_tail, as_text, in_words
 
 SHOWN = 50  # sequences that are listed even if none of them is an alarm
 LISTED: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -71,7 +71,7 @@ def ranked(
             "time": stood.get(row["line"], (None, None))[0],
             "raw": stood.get(row["line"], (None, None))[1],
             "template": in_words(row["key"], templates),
-            "expected": "; ".join(f"{as_share(share)} {in_words(key, templates)}" for key, share in own) or None,
+            "expected": as_text(own, templates) or None,
             "reason": words.get(row["key"]) if row["is_new"] and row["key"] in words else _reason(row, decision),
             **{name: row.get(name) for name in ("is_alarm", "sequence_id", "label", "line", "tail_probability")},
             "score": row.get("log_odds", row.get("score")),

@@ -1,5 +1,6 @@
 """The reason of a verdict: where detections come from, and sequences with each event shaded by how odd it was."""
 
+import re
 from collections.abc import Mapping, Sequence
 from math import log10
 
@@ -12,6 +13,7 @@ END = "<end>"
 SIGNS = ("unseen key", "unlikely key", "unlikely end", "excused by its counts", "missed")
 Choices = Sequence[tuple[str, float]]  # keys with their probabilities, the likeliest first
 
+_BETWEEN = re.compile(r"; (?=[<>]?\d+% )")  # a template may hold a semicolon of its own
 # Inline, because a notebook has no style sheet of ours: it would set every cell to the right.
 _LEFT = Markup('style="text-align:left"')
 
@@ -34,6 +36,16 @@ def as_tail(tail: float) -> str:
 def in_words(key: str, templates: Mapping[str, str | None]) -> str:
     """Return what a key stands for: its template, or the key itself where it has none."""
     return "end of the sequence" if key == END else templates.get(key) or key
+
+
+def as_text(choices: Choices, templates: Mapping[str, str | None]) -> str:
+    """Write what was expected as a cell of a table: `62% Received block <*>; 5% end of the sequence`."""
+    return "; ".join(f"{as_share(share)} {in_words(key, templates)}" for key, share in choices)
+
+
+def read_choices(text: str | None) -> list[tuple[str, str]]:
+    """Return shares and words of what `as_text` has written."""
+    return [(share, words) for share, _, words in (one.partition(" ") for one in _BETWEEN.split(text or "") if one)]
 
 
 def place(event: int, length: int, line: int | None) -> str:

@@ -13,7 +13,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from methods.parts.labels import SUREST
 
@@ -65,7 +64,7 @@ class Boosting:
             coded[:, 0] = np.where(self._types[places] == coded[:, 0], places, np.nan)
         return coded
 
-    def tensors(self) -> dict[str, Tensor]:
+    def arrays(self) -> dict[str, np.ndarray]:
         """Return all that `log_odds` needs."""
         nodes = np.concatenate([tree.nodes for tree in self._trees])
         sets = np.concatenate([tree.raw_left_cat_bitsets.reshape(-1, WORDS) for tree in self._trees])
@@ -75,12 +74,11 @@ class Boosting:
         sizes = [(len(tree.nodes), len(tree.raw_left_cat_bitsets)) for tree in self._trees]
         found |= {"sizes": np.array(sizes, dtype=np.int32), "sets": sets.astype(np.int64), "base": np.array(self._base)}
         found |= {"known": self._known.astype(np.int64), "places": self._places.astype(np.int64), "types": self._types}
-        return {name: torch.from_numpy(values) for name, values in found.items()}
+        return found
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> "Boosting":
-        """Return what `tensors` gave; raise ValueError if the nodes are no trees."""
-        kept = {name: tensor.numpy() for name, tensor in tensors.items()}
+    def of(cls, kept: Mapping[str, np.ndarray]) -> "Boosting":
+        """Return what `arrays` gave; raise ValueError if the nodes are no trees."""
         model = cls({}, 0, typed=len(kept["types"]) > 0)
         model._base, model._types = float(kept["base"]), kept["types"]
         model._known, model._places = kept["known"].astype(np.uint32), kept["places"].astype(np.uint32)

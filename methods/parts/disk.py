@@ -1,15 +1,15 @@
 """A trained detector on disk: `detector.json` (settings and keys) and, for networks, `weights.safetensors`."""
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.numpy import load_file, save_file
 
 from core.data import Labeled
 from core.errors import BadInput
@@ -18,6 +18,7 @@ from core.keys import KeyNumbers, Sequences
 from core.schemas import SavedDetector, check, read_checked
 
 Settings = TypeVar("Settings")
+Weights = TypeVar("Weights")
 _FAULTS = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OSError, SafetensorError)
 AGAIN = "remove the run folder and train again."
 
@@ -33,16 +34,18 @@ def replace_folder(folder: Path) -> Iterator[Path]:
         yield place
 
 
-def save(folder: Path, about: dict, keys: KeyNumbers, tensors: dict[str, Tensor]) -> None:
-    """Write a detector: `about` says of which method it is (`method`) and all that `load` needs beside the tensors."""
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def save(folder: Path, about: dict, keys: KeyNumbers, arrays: dict[str, np.ndarray]) -> None:
+    """Write a detector: `about` says of which method it is (`method`) and all that `load` needs beside the arrays."""
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with replace_folder(folder) as place:
         content = json.dumps(about | {"keys": keys.keys}, indent=2)
         (place / "detector.json").write_text(content + "\n", encoding="utf-8")
         save_file(whole, place / "weights.safetensors")
 
 
-def load(folder: Path, method: str, train: Sequences | Labeled | None) -> tuple[dict, KeyNumbers, dict[str, Tensor]]:
+def load(
+    folder: Path, method: str, train: Sequences | Labeled | None
+) -> tuple[dict, KeyNumbers, dict[str, np.ndarray]]:
     """Return what `save` was given; raise BadInput if `folder` holds no detector of this method.
 
     With `train`, also if its keys are not those of this training split, that is of another data set.
@@ -57,11 +60,11 @@ def load(folder: Path, method: str, train: Sequences | Labeled | None) -> tuple[
     sequences = train.sequences if isinstance(train, Labeled) else train
     if sequences is not None and KeyNumbers.of(sequences).keys != keys.keys:
         raise BadInput(f"{Path(folder).as_posix()} has the keys of another data set; run compare.ipynb again.")
-    return about, keys, load_weights(Path(folder) / "weights.safetensors")
+    return about, keys, load_weights(Path(folder) / "weights.safetensors", load_file)
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file; raise BadInput if it is missing or damaged."""
+def load_weights(path: Path, load_file: Callable[[Path], dict[str, Weights]]) -> dict[str, Weights]:
+    """Return what a file of safetensors holds; raise BadInput if it is missing or damaged."""
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -73,9 +76,10 @@ def fitting(folder: Path) -> Iterator[None]:
     """Raise BadInput if what is made of a saved detector inside does not fit together: a file of it was changed."""
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except _FAULTS as error:
+        torch = sys.modules.get("torch")
+        if torch and isinstance(error, torch.OutOfMemoryError):
+            raise
         why = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise BadInput(f"The files in {Path(folder).as_posix()} do not fit together ({why}); {AGAIN}") from error
 

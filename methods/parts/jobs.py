@@ -10,7 +10,6 @@ from typing import Self, cast
 
 import numpy as np
 import polars as pl
-import torch
 
 from core.data import Labeled
 from core.errors import BadInput
@@ -90,14 +89,14 @@ class JobDetector:
         about = {"method": self.method, "model": self.name, "seed": self.seed, "workers": self.names}
         if self.trees:
             parts = {
-                f"{name}.{part}": tensor for name, tree in self.trees.items() for part, tensor in tree.tensors().items()
+                f"{name}.{part}": array for name, tree in self.trees.items() for part, array in tree.arrays().items()
             }
             disk.save(folder, about, self.types, parts)
             return
         workers, labels = self.learned
         own = {"numbers": stacked(workers), "lengths": lengths_of(workers), "labels": labels.astype(np.int8)}
         own["types"] = np.concatenate([self.types.encode(list(worker)) for worker in workers])
-        disk.save(folder, about, self.types, {name: torch.from_numpy(part) for name, part in own.items()})
+        disk.save(folder, about, self.types, own)
 
     @classmethod
     def make(cls, name: str, seed: int) -> Self:
@@ -107,33 +106,33 @@ class JobDetector:
     @classmethod
     def load(cls, folder: Path, train: Labeled | None = None) -> Self:
         """Return a saved detector; raise BadInput as `disk.load`."""
-        about, types, tensors = disk.load(folder, cls.method, train)
+        about, types, arrays = disk.load(folder, cls.method, train)
         with disk.fitting(folder):
             detector, names = cls.make(about["model"], about["seed"]), [tuple(name) for name in about["workers"]]
             if train is not None and _names(cast("Workers", train.sequences)) != names:
                 raise BadInput(f"{Path(folder).as_posix()} has the workers of another data set; {disk.AGAIN}")
-            if "lengths" in tensors:
-                detector._fit(_workers(names, types, tensors), tensors["labels"].numpy())
+            if "lengths" in arrays:
+                detector._fit(_workers(names, types, arrays), arrays["labels"])
                 return detector
-            detector.types, detector.names, detector.trees = types, names, _trees(tensors)
+            detector.types, detector.names, detector.trees = types, names, _trees(arrays)
             detector.parameters = sum(tree.size for tree in detector.trees.values())
         return detector
 
 
-def _workers(names: list[tuple], types: KeyNumbers, tensors: dict[str, torch.Tensor]) -> list[Worker]:
-    ends = np.cumsum(tensors["lengths"].numpy())[:-1]
-    numbers = np.split(tensors["numbers"].numpy(), ends)
-    kinds = np.split(np.array(types.keys, dtype=object)[tensors["types"].numpy()], ends)
+def _workers(names: list[tuple], types: KeyNumbers, arrays: dict[str, np.ndarray]) -> list[Worker]:
+    ends = np.cumsum(arrays["lengths"])[:-1]
+    numbers = np.split(arrays["numbers"], ends)
+    kinds = np.split(np.array(types.keys, dtype=object)[arrays["types"]], ends)
     parts = zip(names, kinds, numbers, strict=True)
     return [Worker(workflow, run, name, tuple(of), rows) for (workflow, run, name), of, rows in parts]
 
 
-def _trees(tensors: dict[str, torch.Tensor]) -> dict[str, Boosting]:
+def _trees(arrays: dict[str, np.ndarray]) -> dict[str, Boosting]:
     """Return the trees by name, in the order in which they were kept."""
-    parts: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in sorted(tensors.items()):
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in sorted(arrays.items()):
         of, _, part = name.rpartition(".")
-        parts.setdefault(of, {})[part] = tensor
+        parts.setdefault(of, {})[part] = array
     return {name: Boosting.of(part) for name, part in parts.items()}
 
 

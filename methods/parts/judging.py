@@ -1,12 +1,15 @@
 """How likely each event was: rank, tail probability and log-probability, the same for every model of keys."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
-import torch
-from torch import Tensor
 
 from core.keys import Sequences, distinct, make_windows
 from core.ngrams import NGram
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCORE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "length": pl.Int32,
@@ -21,7 +24,9 @@ SCORE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 NGRAMS_AT_ONCE = 4_096
 
 
-def judge_events(log_probabilities: Tensor, targets: Tensor, unseen_rank: int) -> tuple[Tensor, Tensor, Tensor]:
+def judge_events(
+    log_probabilities: "Tensor", targets: "Tensor", unseen_rank: int
+) -> tuple["Tensor", "Tensor", "Tensor"]:
     """Return rank (1 = likeliest), tail probability and log-probability of each target; all of shape (targets,).
 
     `log_probabilities` is (targets, choices), `targets` holds columns of it, negative for an unseen key. Ties count
@@ -31,11 +36,11 @@ def judge_events(log_probabilities: Tensor, targets: Tensor, unseen_rank: int) -
     unseen = targets < 0
     true = log_probabilities.gather(1, targets.clamp(min=0)[:, None])  # (targets, 1)
     ranks = (log_probabilities >= true).sum(1)
-    tails = torch.where(log_probabilities <= true, log_probabilities.exp(), 0.0).sum(1).clamp(max=1.0)
+    tails = log_probabilities.exp().where(log_probabilities <= true, 0.0).sum(1).clamp(max=1.0)
     return (
         ranks.masked_fill(unseen, unseen_rank),
         tails.masked_fill(unseen, 0.0),
-        true[:, 0].masked_fill(unseen, -torch.inf),
+        true[:, 0].masked_fill(unseen, -np.inf),
     )
 
 
@@ -83,6 +88,8 @@ def judge_ngrams(counted: NGram, sequences: Sequences) -> pl.DataFrame:
 
 
 def _judge_some(counted: NGram, ngrams: np.ndarray) -> tuple[np.ndarray, ...]:
+    import torch  # here: nothing else that is judged by counts needs it
+
     contexts, of_ngram = np.unique(ngrams[:, :-1], axis=0, return_inverse=True)
     log_probabilities = torch.from_numpy(np.log(counted.probabilities(contexts))[of_ngram.reshape(-1)])
     judged = judge_events(log_probabilities, torch.from_numpy(ngrams[:, -1]), len(counted.keys) + 2)

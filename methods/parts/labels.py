@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-import torch
 
 from core.data import Labeled
 from core.errors import BadInput
@@ -108,16 +107,16 @@ class Refitted:
         parts = {"keys": np.concatenate(encoded), "ends": np.cumsum([*map(len, encoded)])}
         parts |= {"labels": labels, "weights": weights}
         about = {"method": self.method, "model": self.name, "seed": self.seed} | {"arguments": self._arguments()}
-        disk.save(folder, about, self.keys, {name: torch.from_numpy(part) for name, part in parts.items()})
+        disk.save(folder, about, self.keys, parts)
 
     @classmethod
     def load(cls, folder: Path, train: Labeled | None = None) -> Self:
         """Return a saved detector, fitted again on what was saved; raise BadInput as `disk.load`."""
-        about, keys, tensors = disk.load(folder, cls.method, train)
+        about, keys, arrays = disk.load(folder, cls.method, train)
         with disk.fitting(folder):
             make: Any = cls
             detector = make(**about["arguments"], seed=about["seed"])
-            names = np.array(keys.keys, dtype=object)[tensors["keys"].numpy()]
-            sequences = [tuple(part) for part in np.split(names, tensors["ends"].numpy()[:-1])]
-            detector._fit(sequences, tensors["labels"].numpy(), tensors["weights"].numpy())
+            names = np.array(keys.keys, dtype=object)[arrays["keys"]]
+            sequences = [tuple(part) for part in np.split(names, arrays["ends"][:-1])]
+            detector._fit(sequences, arrays["labels"], arrays["weights"])
         return detector

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor, nn
@@ -83,7 +84,7 @@ class NetworkDetector:
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), keys and settings, all or nothing."""
-        disk.save(folder, self._about(), self.keys, self.network.state_dict())
+        disk.save(folder, self._about(), self.keys, arrays_of(self.network))
 
     def _about(self) -> dict:
         return {"method": self.method, "seed": self.seed, "settings": asdict(self.settings)}
@@ -99,6 +100,11 @@ class NetworkDetector:
             detector._restore(detector.make_network(), weights)
         return detector
 
-    def _restore(self, network: nn.Module, weights: dict[str, Tensor]) -> None:
+    def _restore(self, network: nn.Module, weights: dict[str, np.ndarray]) -> None:
         self.network = network.to(DEVICE)
-        self.network.load_state_dict(weights)
+        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+
+
+def arrays_of(network: nn.Module) -> dict[str, np.ndarray]:
+    """Return the weights of a network, by name, as they are kept."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}

@@ -18,7 +18,6 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from core.errors import BadInput
-from methods.parts.asking import Answering, pretrained
 from methods.parts.semantics import Encoder, cosines, encode, split_words
 
 # Stems in the words of operators, written down before any log was judged with them.
@@ -124,6 +123,8 @@ class Asked:
 
     def __init__(self, model: str) -> None:
         self.name = f"asked, {model.rpartition('/')[2]}"
+        from methods.parts.asking import Answering, pretrained  # torch, which no other score needs
+
         self._asked = Answering(pretrained(model), ANSWERS, "take a model that reads longer texts")
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:

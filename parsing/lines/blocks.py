@@ -12,12 +12,14 @@ import numpy as np
 import polars as pl
 
 from core.errors import BadInput
+from core.logs import IS_BLANK, IS_TOO_LONG, SHOWN_OF_LONG, LogFile
 from parsing.datasets import Spec
-from parsing.lines.files import IS_BLANK, IS_TOO_LONG, SHOWN_OF_LONG, LogFile
 from parsing.lines.headers import Header, compile_header, split_fields
 from parsing.lines.times import names_year, recipe_fields, timestamps
 from parsing.lines.years import Years
 from parsing.sequences.folder import CsvFile
+from parsing.sequences.label_table import is_normal
+from parsing.sequences.labels import Labels, of_lines, refuse_unfit
 from parsing.sequences.store import EventStore
 from parsing.templates.masks import distinct_messages
 from parsing.templates.messages import MessageTable
@@ -28,12 +30,16 @@ BLANK = "blank line"  # the reason of lines that say nothing about whether the f
 
 @dataclass
 class RawLog:
-    """A log that was read: its events, its distinct messages, the ids of its sessions, and where every line went."""
+    """A log that was read: its events, its distinct messages, the ids of its sessions, and where every line went.
+
+    `labels` are those of a file, if there is one.
+    """
 
     source: LogFile
     store: EventStore
     messages: MessageTable
     session_ids: list[str] = field(default_factory=list)
+    labels: Labels | None = None
     read_lines: int = 0
     anomalous_lines: int = 0
 
@@ -59,14 +65,24 @@ def read_here(spec: Spec, source: LogFile, lines: tuple[int, int | None]) -> Ite
     return in_order(lambda text: read_block(text, spec, header), source.blocks(*lines))
 
 
-def read_log(spec: Spec, source: LogFile, blocks: Iterable[Block], folder: Path, rejected: CsvFile) -> RawLog:
+def read_log(
+    spec: Spec,
+    source: LogFile,
+    blocks: Iterable[Block],
+    folder: Path,
+    rejected: CsvFile,
+    labels: Labels | None = None,
+) -> RawLog:
     """Stream the blocks of a log into an event store in `folder`, rejected lines into a file; return what was read.
 
-    Each line is an event of every session that it names, or is rejected with the reason.
+    Each line is an event of every session that it names, or is rejected with the reason. Raise BadInput for a log of
+    another format, and for `labels` that cannot be those of such a log.
     """
+    if labels:
+        refuse_unfit(labels, spec)
     columns = ["message", "line"] + ["session"] * bool(spec.session)
-    columns += ["time"] * bool(spec.time) + ["label"] * bool(spec.label_field)
-    raw = RawLog(source, EventStore(folder, tuple(columns)), MessageTable())
+    columns += ["time"] * bool(spec.time) + ["label"] * bool(spec.label_field or of_lines(labels))
+    raw = RawLog(source, EventStore(folder, tuple(columns)), MessageTable(), labels=labels)
     sessions: dict[str, int] = {}
     years = Years() if spec.time and not names_year(spec.time) else None
     meter, wrong, first_wrong = Meter(), 0, None
@@ -105,13 +121,15 @@ def add_block(raw: RawLog, block: Block, sessions: dict[str, int], years: Years 
     raw.messages.tally(events)
     if years:
         events = events.with_columns(years.add(events["time"]).alias("time"))
+    if of_lines(raw.labels):
+        events = events.with_columns(raw.labels.of(events))
     if "session" in raw.store.names:
         distinct = events["id"].unique(maintain_order=True)
         codes = np.array([sessions.setdefault(name, len(sessions)) for name in distinct], np.uint32)
         session = events["id"].replace_strict(distinct, codes, return_dtype=pl.UInt32)
         events = events.with_columns(session.alias("session"))
     if "label" in raw.store.names:
-        raw.anomalous_lines += int(events["label"].sum())
+        raw.anomalous_lines += int((events["label"] == 1).sum())
     raw.store.append(events)
 
 
@@ -129,7 +147,7 @@ def read_block(block: pl.DataFrame, spec: Spec, header: Header) -> Block:
     if spec.time:
         columns.append(timestamps(fields, spec.time).cast(pl.Int64).alias("time"))
     if spec.label_field:
-        columns.append((pl.col(spec.label_field) != "-").cast(pl.Int8).alias("label"))
+        columns.append((~is_normal(spec.label_field)).cast(pl.Int8).alias("label"))
     events = fields.select(columns)
     if spec.time and events["time"].null_count():
         refused.append(_refused(block, events.filter(pl.col("time").is_null()), "time"))

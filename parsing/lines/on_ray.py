@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 
 from core.errors import BadInput
+from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, LogFile
+from core.packed import is_plain
 from parsing.datasets import Spec
 from parsing.lines.blocks import Block, read_block
-from parsing.lines.files import BLOCK_BYTES, BYTE_ORDER_MARK, LogFile
 from parsing.lines.headers import compile_header
-from parsing.lines.packed import is_plain
 
 
 def read_with_ray(spec: Spec, source: LogFile) -> Iterator[Block]:

@@ -10,7 +10,7 @@ from typing import IO
 import polars as pl
 
 from core.errors import BadInput
-from parsing.lines.files import BLOCK_BYTES, BYTE_ORDER_MARK, LINE_BYTES, LogFile
+from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, LINE_BYTES, LogFile
 
 WAIT_SECONDS = 0.2  # between two looks at a file that has not grown
 GONE_SECONDS = 60.0  # a file may be away for so long while it is rotated

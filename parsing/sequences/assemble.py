@@ -11,11 +11,10 @@ import pyarrow as pa
 from core.errors import BadInput
 from parsing.datasets import Spec
 from parsing.lines.blocks import RawLog
-from parsing.lines.files import LogFile
 from parsing.sequences.cut import Cut, Pauses, find_cut, nothing_cut
 from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, sequences_file
 from parsing.sequences.group import Batch, Grouping, Groups, batches, group, sort_by_time
-from parsing.sequences.labels import session_labels
+from parsing.sequences.labels import SessionLabels
 from parsing.sequences.split import (
     NAMES,
     TRAIN,
@@ -62,7 +61,7 @@ class Sequences:
     session_ids: list[str]
 
 
-def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan: Plan) -> tuple[dict, dict, dict]:
+def assemble(folder: Path, spec: Spec, raw: RawLog, plan: Plan) -> tuple[dict, dict, dict]:
     """Write sequences.parquet and templates.csv; return the split protocol, the counts and the pauses of the manifest.
 
     Windows have no pauses.
@@ -78,7 +77,7 @@ def assemble(folder: Path, spec: Spec, raw: RawLog, labels: LogFile | None, plan
         )
     order_counts = sort_by_time(store) if plan.grouping.kind == "seconds" else {}
     groups, dropped = drop_faults(group(store, plan.grouping), plan)
-    values = sequence_labels(store, groups, raw, labels)
+    values = sequence_labels(store, groups, raw)
     split = split_sequences(values, groups, plan.split, plan.seed)
     templates = find_templates(raw, groups, split.codes, spec, plan)
     keys = raw.messages.keys(templates)
@@ -121,18 +120,18 @@ def drop_faults(groups: Groups, plan: Plan) -> tuple[Groups, dict[str, int]]:
     return Groups(groups.starts[kept], groups.stops[kept]), counts
 
 
-def sequence_labels(store: EventStore, groups: Groups, raw: RawLog, labels: LogFile | None) -> np.ndarray:
-    """Return 1 (anomaly), 0 (normal) or NO_LABEL for each sequence; a window has the label of its worst line."""
-    if labels:
+def sequence_labels(store: EventStore, groups: Groups, raw: RawLog) -> np.ndarray:
+    """Return 1 (anomaly), 0 (normal) or NO_LABEL for each sequence; one of lines has that of its worst."""
+    if isinstance(raw.labels, SessionLabels):
         ids = [raw.session_ids[code] for code in store.read("session")[groups.starts]]
-        return session_labels(ids, store.read("line")[groups.starts], labels)
+        return raw.labels.of(ids, store.read("line")[groups.starts])
     if "label" not in store.names:
         return np.full(len(groups), NO_LABEL, np.int8)
-    return window_labels(store, groups)
+    return worst_labels(store, groups)
 
 
-def window_labels(store: EventStore, groups: Groups) -> np.ndarray:
-    """Return the label of the worst line of each window."""
+def worst_labels(store: EventStore, groups: Groups) -> np.ndarray:
+    """Return the label of the worst line of each sequence."""
     values = np.empty(len(groups), np.int8)
     for first, last, start, stop in batches(groups):
         lines, part = store.read("label", start, stop), slice(first, last)

@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from core.asked import shown
 from core.errors import BadInput, printable
+from core.logs import IS_TOO_LONG, SHOWN_OF_LONG, LogFile
 from core.tables import read_cells
-from parsing.lines.files import IS_TOO_LONG, SHOWN_OF_LONG, LogFile
-from parsing.sequences.assemble import Plan, Sequences, count, window_labels, write_sequences
+from parsing.sequences.assemble import Plan, Sequences, count, worst_labels, write_sequences
 from parsing.sequences.cut import nothing_cut
 from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, sequences_file
 from parsing.sequences.group import Groups, group
@@ -67,7 +67,7 @@ def write_key_stream(folder: Path, path: Path, plan: Plan) -> tuple[dict, dict]:
     store = EventStore(folder / ".events", ("message", "line", "label"))
     store.append(stream.select(message=numbers, line=pl.int_range(1, pl.len() + 1), label="label"))
     groups = group(store, plan.grouping)
-    values = window_labels(store, groups)
+    values = worst_labels(store, groups)
     split = split_sequences(values, groups, plan.split, plan.seed)
     words = pa.array(distinct.to_list(), pa.string())
     write_sequences(folder, Sequences(store, groups, values, split.names, nothing_cut(len(groups)), words, []))

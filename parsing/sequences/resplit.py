@@ -8,6 +8,7 @@ import polars as pl
 
 from core.data import Data, open_folder
 from core.errors import BadInput
+from core.raw_lines import find_log, keep_place
 from core.schemas import check
 from parsing.sequences.folder import ARROW_SCHEMA, sequences_file
 from parsing.sequences.split import NAMES, SplitSettings, split_sequences
@@ -33,6 +34,8 @@ def resplit(folder: Path, source: Path, seed: int) -> tuple[dict, list[dict], di
         file.write_table(table.cast(ARROW_SCHEMA))
     for name in ("templates.csv", "rejected.csv"):
         shutil.copyfile(source / name, folder / name)
+    if log := find_log(source, manifest["sources"]):
+        keep_place(folder, log)
     sizes = {name: int((split.codes == code).sum()) for code, name in enumerate(NAMES)}
     counts = manifest["counts"] | sizes | {"lines_in_test_and_training": shared_lines(sequences, split.names)}
     head = {name: manifest.get(name) for name in ("title", "simulated", "spec")}

@@ -1,7 +1,10 @@
 """A log judged by a run of another one: the same verdicts as the test of the run, on a copy of its folder alone."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +18,8 @@ from methods.next_key import NextKey
 from parsing.simulate import simulate
 from runs import steps
 from runs.folder import Run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def jobs_log(days: int, missing: tuple[int, ...] = (), extra: dict[int, str] | None = None) -> str:
@@ -138,6 +143,21 @@ def test_the_verdicts_of_a_judged_log_are_those_of_the_test(make, tmp_path, monk
     assert both["has_unseen_key"].equals(both["has_unseen_key_judged"], null_equal=True)
     figures = json.loads((run.folder / "judged" / "all" / "judged.json").read_text())
     assert figures["labeled"] == 900
+
+
+def test_torch_is_only_imported_where_the_method_needs_it(tmp_path, monkeypatch):
+    """Judging by counts waited seconds for torch, and for papermill, which runs no notebook here."""
+    monkeypatch.chdir(tmp_path)
+    Path("jobs.log").write_text(jobs_log(2))
+    assert parse_logs.main(["jobs.log", *OWN, "--out", "data/jobs"]) == 0
+    run = trained(lambda **own: Classical("pca", own["seed"], templates=own["templates"]), "jobs")
+    Path("next.log").write_text(jobs_log(1, missing=(5,)))
+    arguments = [str(run.folder), "next.log", "--unseen", "words"]
+    code = f"import sys; from commands.judge import main; main({arguments}); "
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    code += "sys.exit(bool({'torch', 'papermill'} & {*sys.modules}))"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert (run.folder / "judged" / "next" / "judged.json").is_file()
 
 
 def said(capsys, *arguments: str) -> str:

@@ -1,10 +1,13 @@
 """A data folder that was changed, by a person or by somebody else, is refused; it never shows a file outside itself."""
 
+import gzip
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
 
+import parse_logs
 from core.data import open_data
 from core.errors import BadInput
 from evaluation.show import tables
@@ -77,11 +80,25 @@ def test_raw_lines_come_from_the_log_that_was_parsed_and_no_other(workspace):
     kept = workspace / "elsewhere.log"
     log.rename(kept)
     log.symlink_to(kept)
-    assert open_data("sample").raw_line(1) is None
+    assert open_data("sample").raw_lines.at([1]) == {}
     log.unlink()
     log.write_text("another log\n" * 50_000)
     data = open_data("sample")
     assert data.events(row)["event"][0] == data.templates[row["keys"][0]]
+
+
+def test_raw_lines_of_a_log_elsewhere_are_shown_while_it_is_the_one_that_was_read(tmp_path, monkeypatch):
+    """Alarms of an own log had no line, since its log lies beside the data folder and not in it."""
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / "app.log.gz"
+    lines = [f"2026-03-02 08:{minute:02}:00 INFO job {minute} done" for minute in range(60)]
+    log.write_bytes(gzip.compress("\n".join(lines).encode()))
+    assert parse_logs.main([str(log), "--format", "auto", "--window", "600s", "--out", "data/app"]) == 0
+    assert open_data("app").raw_lines.at([3, 60]) == {3: lines[2], 60: lines[59]}
+    place = Path("data/app/log_place.json")
+    place.write_text(place.read_text().replace("app.log.gz", "secret"))
+    (tmp_path / "secret").write_text("of another\n" * 60)
+    assert open_data("app").raw_lines.at([3]) == {}, "a folder from elsewhere may name any file of this machine"
 
 
 def rows_of(frame: pl.DataFrame) -> pl.DataFrame:

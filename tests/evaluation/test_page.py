@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import polars as pl
 import pytest
 
 from core import cells
+from core.logs import LogFile
+from core.raw_lines import RawLines
 from evaluation import floors, metrics, rules
 from evaluation.report import page, reasons
 from evaluation.report.alarms import SCHEMA, alarms
@@ -30,7 +33,8 @@ def judged(*rows: dict) -> pl.DataFrame:
 def sequences(keys: list[list[str]], lines: list[list[int] | None]) -> pl.DataFrame:
     names = [f"s{number}" for number in range(len(keys))]
     types = {"sequence_id": pl.String, "keys": pl.List(pl.String), "lines": pl.List(pl.Int64)}
-    return pl.DataFrame([names, keys, lines], schema=types)
+    start = pl.lit(datetime(2026, 3, 2, 8, 0), pl.Datetime("us"))
+    return pl.DataFrame([names, keys, lines], schema=types).with_columns(start=start)
 
 
 def always_a(prefixes: list[list[str]]) -> list[list[tuple[str, float]]]:
@@ -54,7 +58,24 @@ def test_alarms_are_the_flagged_sequences_with_the_strangest_first():
 def test_worst_event_and_line_count_from_one():
     row = alarms(judged({"worst_event": 1}), ABC, {"b": "Block <*>"}, always_a).row(0, named=True)
     assert (row["worst_event"], row["line"], row["key"], row["template"]) == (2, 5, "b", "Block <*>")
-    assert row["expected"] == "a (45%); b (20%); <end> (<1%)"
+    assert row["expected"] == "45% a; 20% Block <*>; <1% end of the sequence"
+
+
+def test_an_alarm_says_when_its_sequence_began_and_shows_the_line_as_it_stood(tmp_path):
+    """A window was `window 12`, its event a hexadecimal key: nobody could find the line."""
+    log = tmp_path / "app.log"
+    log.write_text("".join(f"08:00:0{number} line {number}\n" for number in range(1, 10)))
+    row = alarms(judged({}), ABC, {}, always_a, raw_lines=RawLines(LogFile(log))).row(0, named=True)
+    assert (row["start"], row["raw"]) == (datetime(2026, 3, 2, 8, 0), "08:00:05 line 5")
+
+
+@pytest.mark.parametrize("words", ["a; b", "", "<10%; x"])
+def test_what_was_expected_is_read_as_it_was_written(words):
+    """A template with a semicolon was shown as two choices, the second without a share."""
+    choices = [("a", 0.454), ("<end>", 0.2), ("b", 0.001)]
+    text = reasons.as_text(choices, {"a": f"x{words}", "b": words})
+    expected = [("45%", f"x{words}"), ("20%", "end of the sequence"), ("<1%", words or "b")]
+    assert reasons.read_choices(text) == expected
 
 
 def test_an_early_end_has_no_line_and_not_that_of_another_event():
@@ -74,7 +95,7 @@ def test_the_model_is_asked_once_and_for_distinct_prefixes():
     scores = judged(*({"sequence_id": f"s{number}", "worst_event": 2} for number in range(3)))
     found = alarms(scores, data, {}, lambda prefixes: asked.append(prefixes) or [[(p[-1], 0.5)] for p in prefixes])
     assert asked == [[["a", "b"], ["a", "c"]]]
-    assert found["expected"].to_list() == ["b (50%)", "b (50%)", "c (50%)"]
+    assert found["expected"].to_list() == ["50% b", "50% b", "50% c"]
 
 
 def test_without_an_alarm_the_model_is_not_asked():

@@ -41,14 +41,14 @@ def test_log_odds_are_those_of_scikit_learn_before_and_after_they_were_kept(type
     ours = Boosting(SETTINGS, 3, typed=typed).fit(rows, labels)
     expected = np.clip(theirs.decision_function(judged), -SUREST, SUREST)
     np.testing.assert_allclose(ours.log_odds(judged), expected, rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(Boosting.of(ours.tensors()).log_odds(judged), ours.log_odds(judged))
-    assert Boosting.of(ours.tensors()).size == ours.size == sum(len(t.nodes) for s in theirs._predictors for t in s)
+    np.testing.assert_array_equal(Boosting.of(ours.arrays()).log_odds(judged), ours.log_odds(judged))
+    assert Boosting.of(ours.arrays()).size == ours.size == sum(len(t.nodes) for s in theirs._predictors for t in s)
 
 
 @pytest.mark.parametrize("name", [*OF_NODES[2:], "sizes", "places", "sets", "known", "types"])
 def test_a_changed_tree_is_refused_and_never_followed(name, rows, labels):
     """Compiled code reads where a node points to: a shared folder must not make it read beyond the tree."""
-    kept = Boosting(SETTINGS, 0, typed=True).fit(rows, labels).tensors()
+    kept = Boosting(SETTINGS, 0, typed=True).fit(rows, labels).arrays()
     changed = {
         "left": kept["left"] * 0,  # a circle
         "right": kept["right"] + 10_000,

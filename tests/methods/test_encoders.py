@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from methods.words.encoders import CAUSAL_LAYER, SentenceEncoder, plain
+from methods.words.sentence_encoders import CAUSAL_LAYER, SentenceEncoder, plain
 from tests.methods.checkpoints import save_checkpoint, save_encoder
 
 TEXTS = ["Served block <*> to <*>", "Verification succeeded for <*>", "Unexpected error trying to delete block <*>"]

@@ -6,8 +6,9 @@ import torch
 
 from core.errors import BadInput
 from methods.words import faults
-from methods.words.encoders import OfflineEncoder, plain
+from methods.words.encoders import OfflineEncoder
 from methods.words.faults import HARMLESS, NEAREST, OF_FAULTS, QUESTION, Anchors, Asked, FaultWords, Trained
+from methods.words.sentence_encoders import plain
 from tests.methods.checkpoints import save_checkpoint
 
 TEXTS = ["Connection to <*> lost: write failed", "Served block <*> to <*>", "uncorrectable errorCount <*>"]

@@ -95,7 +95,7 @@ def test_label_file_that_lacks_blocks_names_the_first_one(files, capsys, tmp_pat
         (b"", "bad.csv is empty"),
         (b"BlockId,Label\nblk_\xff,Normal\n", "line 2 is not UTF-8"),
         (b"id,what\n1,2\n", "the first line must name BlockId and Label"),
-        (b"BlockId,Label\nblk_0,normal\n", "line 2: the label is 'normal'"),
+        (b"BlockId,Label\nblk_0,perhaps\n", "line 2: the label is 'perhaps'"),
         (b"BlockId,Label\nblk_0\n", "line 2: the label is None"),
         (b"BlockId,Label\nblk_0,Normal\nblk_0,Anomaly\n", "labels blk_0 more than once"),
     ],

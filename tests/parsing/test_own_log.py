@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput
-from parsing.lines.files import LogFile
+from core.logs import LogFile
 from parsing.lines.headers import compile_header, split_fields
 from parsing.options import job_of, read_options
 from parsing.own_log import check, mismatch

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parse_logs
+from core import logs
 from core.errors import BadInput
+from core.logs import LogFile
 from parsing.datasets import HDFS
-from parsing.lines import files
 from parsing.lines.blocks import read_block
-from parsing.lines.files import LogFile
 from parsing.lines.headers import compile_header, split_fields
 from parsing.sequences.split import SplitSettings, split_sequences
 from parsing.templates.drain import DrainSettings, mine, new_drain
@@ -112,7 +112,7 @@ def test_the_key_of_a_template_never_changes():  # printf "..." | sha256sum
 def test_reading_in_small_blocks_gives_the_whole(small_log, tmp_path, monkeypatch):
     log, labels = small_log
     parse("hdfs", "--log", log, "--labels", labels, "--out", tmp_path / "whole" / "d")
-    monkeypatch.setattr(files, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", 10_000)
     parse("hdfs", "--log", log, "--labels", labels, "--out", tmp_path / "blocks" / "d")
     for name in FILES:
         assert (tmp_path / "whole" / "d" / name).read_bytes() == (tmp_path / "blocks" / "d" / name).read_bytes()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parse_logs
-from parsing.lines import files
+from core import logs
 from parsing.lines.times import NO_YEAR
 from parsing.lines.years import Years
 
@@ -56,7 +56,7 @@ def test_a_log_in_order_over_several_years_stays_in_order(steps):
 @pytest.mark.parametrize("block_bytes", [2_000, 8 << 20])
 def test_a_chronological_split_across_new_year_learns_from_december(tmp_path, monkeypatch, block_bytes):
     """It trained on January and tested on the December before."""
-    monkeypatch.setattr(files, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", block_bytes)
     moments = [datetime(2025, 12, 31, 22) + timedelta(seconds=15 * number) for number in range(960)]
     log = tmp_path / "syslog.log"
     log.write_text("".join(f"{moment:%b %d %H:%M:%S} box cron[9]: job {moment:%M} done\n" for moment in moments))

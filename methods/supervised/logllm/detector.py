@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.asked import short_name
@@ -28,14 +28,8 @@ from methods.supervised.logllm.network import LogLLMNetwork, with_lora
 from methods.supervised.logllm.prompt import PromptWords, pretrained_ids, tiny_ids
 from methods.supervised.logllm.recipes import Settings, choose_settings
 from methods.supervised.logllm.training import Training, Validation, judge
-from methods.words.encoders import (
-    SentenceEncoder,
-    TextEncoder,
-    encoder_identity,
-    encoder_name,
-    load_encoder,
-    text_encoder,
-)
+from methods.words.encoders import TextEncoder, encoder_identity, encoder_name, text_encoder
+from methods.words.sentence_encoders import SentenceEncoder, load_encoder
 
 
 class SavedLogLLM(Schema):
@@ -240,7 +234,7 @@ class LogLLM:
             known = {text for texts in train.sequences for text in texts} if train else None
             if known is not None and sorted(known) != about["known"]:
                 raise BadInput(f"{Path(folder).as_posix()} has the messages of another data set; {disk.AGAIN}")
-            tensors = disk.load_weights(Path(folder) / "weights.safetensors")
+            tensors = disk.load_weights(Path(folder) / "weights.safetensors", load_file)
             detector._restore(about, tensors)
         return detector
 

@@ -12,7 +12,8 @@ from core.keys import Sequences
 from methods.parts.learning import DEVICE
 from methods.parts.semantics import encode
 from methods.supervised.logllm.batches import Messages
-from methods.words.encoders import ENCODED_AT_ONCE, TextEncoder, encode_texts
+from methods.words.encoders import TextEncoder
+from methods.words.sentence_encoders import ENCODED_AT_ONCE, encode_texts
 
 
 class MessageVectors:

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from core.errors import BadInput
-from parsing.lines.packed import BROKEN, command_to_test, is_plain, unpacked
+from core.packed import BROKEN, command_to_test, is_plain, unpacked
 
 BLOCK_BYTES = 8 << 20  # about 60,000 lines: smaller is slower, larger takes memory for little
 LINE_BYTES = 1 << 20  # of the longest line: no program logs a megabyte at once, and a small .gz can hold a line of any

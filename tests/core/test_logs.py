@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import parse_logs
+from core import logs
 from core.errors import BadInput
-from parsing.lines import blocks, files
-from parsing.lines.files import LogFile
+from core.logs import LogFile
+from parsing.lines import blocks
 from parsing.sequences import folder
 from parsing.sequences.store import EventStore
 
@@ -86,7 +87,7 @@ def test_every_packing_gives_the_same_lines(tmp_path, name):
 def test_tiny_blocks_give_the_whole(tmp_path, monkeypatch, name):
     path = packed(tmp_path, name, CONTENT[:3_000])
     whole = rows(LogFile(path))
-    monkeypatch.setattr(files, "BLOCK_BYTES", 7)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", 7)
     assert rows(LogFile(path)) == whole
 
 
@@ -190,7 +191,7 @@ def test_an_empty_log_is_refused(tmp_path, name):
     [(1, 1, [1]), (3, 5, [3, 4, 5]), (9, None, [9, 10]), (10, 10, [10]), (8, 99, [8, 9, 10]), (11, 12, [])],
 )
 def test_a_range_of_lines_is_exactly_those_lines(tmp_path, monkeypatch, block_bytes, first, last, expected):
-    monkeypatch.setattr(files, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", block_bytes)
     content = "".join(f"line {number}\n" for number in range(1, 11)).encode()
     found = rows(LogFile(packed(tmp_path, "a.log", content)), first, last)
     assert found == [(number, f"line {number}") for number in expected]
@@ -199,7 +200,7 @@ def test_a_range_of_lines_is_exactly_those_lines(tmp_path, monkeypatch, block_by
 @pytest.mark.parametrize("name", PACKERS)
 def test_reading_stops_after_the_last_wanted_line(tmp_path, monkeypatch, name):
     """Of Thunderbird's 211 million lines the papers use 20: the others must not be read."""
-    monkeypatch.setattr(files, "BLOCK_BYTES", 1_000)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", 1_000)
     source, decoded = LogFile(packed(tmp_path, name)), []
     monkeypatch.setattr(source, "_decode", lambda block: decoded.append(len(block)) or block)
     assert len(rows(source, 1, 10)) == 10
@@ -209,7 +210,7 @@ def test_reading_stops_after_the_last_wanted_line(tmp_path, monkeypatch, name):
 
 @pytest.mark.parametrize("name", PACKERS)
 def test_the_share_that_was_read_only_grows(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(files, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", 10_000)
     source, done = LogFile(packed(tmp_path, name)), []
     for _ in source.blocks():
         done.append(source.done)
@@ -218,7 +219,7 @@ def test_the_share_that_was_read_only_grows(tmp_path, monkeypatch, name):
 
 
 def test_the_share_of_a_range_is_that_of_its_lines(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "BLOCK_BYTES", 1_000)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", 1_000)
     source = LogFile(packed(tmp_path, "a.log"))
     done = [source.done for _ in source.blocks(1, 200)]
     assert done == sorted(done) and done[0] < 0.5 and done[-1] == 1
@@ -288,7 +289,7 @@ def test_any_bytes_give_a_line_per_newline_in_any_block_size(tmp_path, content, 
     results = []
     for block_bytes in (1 << 24, size):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(files, "BLOCK_BYTES", block_bytes)
+            patch.setattr(logs, "BLOCK_BYTES", block_bytes)
             source = LogFile(path)
             results.append(rows(source))
         assert source.lines == len(expected)
@@ -309,13 +310,13 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def test_a_line_of_a_megabyte_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "BLOCK_BYTES", 100_000)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", 100_000)
     found = rows_of(tmp_path, b"before\n" + b"x" * 1_000_000 + b"\nafter\n")
     assert [(line, len(text)) for line, text in found] == [(1, 6), (2, 1_000_000), (3, 5)]
 
 
 def test_a_character_cut_by_the_end_of_a_block_is_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "BLOCK_BYTES", 2)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", 2)
     source = LogFile(packed(tmp_path, "a.log", "aé€😀\né\n".encode()))
     assert rows(source) == [(1, "aé€😀"), (2, "é")]
     assert source.undecodable == 0
@@ -324,7 +325,7 @@ def test_a_character_cut_by_the_end_of_a_block_is_whole(tmp_path, monkeypatch):
 @pytest.mark.parametrize("block_bytes", [8, 1 << 24])
 def test_lines_that_are_not_utf8_are_kept_and_counted_with_the_first_number(tmp_path, monkeypatch, block_bytes):
     """A line with a U+FFFD of its own is good UTF-8, also beside a bad one."""
-    monkeypatch.setattr(files, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", block_bytes)
     source = LogFile(packed(tmp_path, "a.log", b"good\n\xef\xbf\xbd own\nb\xe9d \xff\ngood\n\x80\n"))
     assert rows(source) == [(1, "good"), (2, "\ufffd own"), (3, "b\ufffdd \ufffd"), (4, "good"), (5, "\ufffd")]
     assert (source.undecodable, source.first_undecodable) == (2, 3)
@@ -374,7 +375,7 @@ def test_a_zip_that_points_outside_itself_is_refused_with_a_sentence(tmp_path):
 
 @pytest.mark.parametrize("block_bytes", [1, 1_000, 1 << 20, 8 << 20])
 def test_a_mark_of_utf8_at_the_begin_is_no_part_of_the_first_line(tmp_path, monkeypatch, block_bytes):
-    monkeypatch.setattr(files, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", block_bytes)
     assert rows_of(tmp_path, b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n") == [(1, "one"), (2, "\ufefftwo")]
 
 
@@ -397,26 +398,26 @@ def test_lines_that_end_with_a_carriage_return_alone_are_refused_with_the_way_to
 @pytest.mark.parametrize("letter", ["x", "é", "日", "😀"])
 @pytest.mark.parametrize("block_bytes", [10_007, 1 << 20, 8 << 20])
 def test_of_a_line_of_any_length_only_the_begin_is_read(tmp_path, monkeypatch, letter, block_bytes):
-    monkeypatch.setattr(files, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", block_bytes)
     long = letter * (3_000_000 // len(letter.encode()))
     source = LogFile(packed(tmp_path, "a.log", f"first\n{long}\nlast\n{long}".encode()))
     frame = pl.concat(list(source.blocks()))
     assert frame["line"].to_list() == [1, 2, 3, 4] and source.undecodable == 0
-    assert frame.select(files.IS_TOO_LONG)["text"].to_list() == [False, True, False, True]
+    assert frame.select(logs.IS_TOO_LONG)["text"].to_list() == [False, True, False, True]
     assert frame["text"][0::2].to_list() == ["first", "last"]
     assert all(long.startswith(text) for text in frame["text"][1::2])
 
 
 def test_memory_does_not_grow_with_a_line():
     """A line of 100 MB in a small .gz took 1.8 GB."""
-    chunks = (b"x" * files.BLOCK_BYTES for _ in range(40))  # one line of 336 MB
-    blocks = list(files.whole_lines(chunks))
-    assert [len(block) for block in blocks] == [files.LINE_BYTES + files.LONGEST_LETTER + 1]
+    chunks = (b"x" * logs.BLOCK_BYTES for _ in range(40))  # one line of 336 MB
+    blocks = list(logs.whole_lines(chunks))
+    assert [len(block) for block in blocks] == [logs.LINE_BYTES + logs.LONGEST_LETTER + 1]
     tracemalloc.start()
-    read = sum(len(block) for block in files.whole_lines(b"y" * files.BLOCK_BYTES for _ in range(40)))
+    read = sum(len(block) for block in logs.whole_lines(b"y" * logs.BLOCK_BYTES for _ in range(40)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert read == len(blocks[0]) and peak < 4 * files.BLOCK_BYTES
+    assert read == len(blocks[0]) and peak < 4 * logs.BLOCK_BYTES
 
 
 # ---- through parse_logs.py
@@ -516,7 +517,7 @@ def test_odd_lines_are_rejected_with_their_number_and_the_others_keep_theirs(hdf
             pieces.append(odd[number] + b"\n")
             expected[len(pieces)] = odd[number].decode("utf-8", "replace")
     (tmp_path / "odd.log").write_bytes(b"".join(pieces).removesuffix(b"\n"))
-    monkeypatch.setattr(files, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", block_bytes)
     assert parse_logs.main([*hdfs[:2], str(tmp_path / "odd.log"), *hdfs[3:], "--replace"]) == 0
     rejected = pl.read_csv(tmp_path / "out" / "rejected.csv").fill_null("")
     assert dict(rejected.select("line", "text").iter_rows()) == expected
