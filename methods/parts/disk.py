@@ -36,7 +36,7 @@ def replace_folder(folder: Path) -> Iterator[Path]:
 
 def save(folder: Path, about: dict, keys: KeyNumbers, arrays: dict[str, np.ndarray]) -> None:
     """Write a detector: `about` says of which method it is (`method`) and all that `load` needs beside the arrays."""
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with replace_folder(folder) as place:
         content = json.dumps(about | {"keys": keys.keys}, indent=2)
         (place / "detector.json").write_text(content + "\n", encoding="utf-8")
