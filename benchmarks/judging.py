@@ -3,8 +3,8 @@
     python -m benchmarks.judging --log HDFS.log.gz [--lines 2000000] [--method next_key] [--json FILE]
 
 The log is a real one repeated with fresh block ids (benchmarks/parsing.py), so it has the size, and not the variety, of
-the whole: it is for time and memory. A run learns of the log as it is; then the repeated one is parsed, judged
-as a batch, and followed from standard input. What a process needs to start is part of each, and measured on 1,000 lines.
+the whole: it is for time and memory. A run learns of the log as it is; then the repeated one is parsed, judged as a
+batch, and followed from standard input. What a process needs to start is part of each, and measured on 1,000 lines.
 """
 
 import argparse
@@ -28,7 +28,8 @@ from runs import steps
 assert parse_logs.main(["hdfs", "--log", sys.argv[1], "--labels", sys.argv[2], "--out", "data/learned"]) == 0
 make = {"next_key": NextKey, "classical": Classical}[sys.argv[3]]
 model = {"next_key": "tiny-llama", "classical": "pca"}[sys.argv[3]]
-print(steps.complete(lambda **own: make(model, own["seed"], templates=own["templates"]), "learned", 0, 0.01, None).folder)
+run = steps.complete(lambda **own: make(model, own["seed"], templates=own["templates"]), "learned", 0, 0.01, None)
+print(run.folder)
 """
 
 
