@@ -42,6 +42,7 @@ class Tail:
                     yield block
                     continue
                 if self._is_rotated(file):
+                    yield self._whole_lines(file.read())  # what was written between the two looks
                     file.close()
                     yield self._last_line()
                     file = self._open()

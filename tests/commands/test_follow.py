@@ -187,6 +187,25 @@ def test_drift_is_said_once(monkeypatch):
     assert said["kind"] == "drift" and "20.0%" in said["reason"] and not drift.said()
 
 
+def test_what_is_written_between_the_last_look_and_the_rotation_is_read(tmp_path, monkeypatch):
+    """The program wrote a last line after the old file was read to its end and before it was found to be rotated."""
+    log, look = tmp_path / "app.log", Tail._is_rotated
+    log.write_text("first\n")
+
+    def rotated(tail: Tail, file) -> bool:
+        if (tmp_path / "app.log.1").exists():
+            return look(tail, file)
+        with log.open("a") as old:
+            old.write("last\n")
+        log.rename(tmp_path / "app.log.1")
+        log.write_text("next\n")
+        return look(tail, file)
+
+    monkeypatch.setattr(Tail, "_is_rotated", rotated)
+    blocks = Tail(log, stop_at_end=True).blocks()
+    assert [text for block in blocks for text in block["text"]] == ["first", "last", "next"]
+
+
 def test_a_rotated_file_is_read_on(tmp_path, monkeypatch):
     """logrotate moves the file away and makes a new one: no line of either is lost, nor read twice."""
     monkeypatch.setattr(tail, "WAIT_SECONDS", 0.01)
