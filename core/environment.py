@@ -10,15 +10,19 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "unsloth", "bits
 
 
 def environment() -> dict:
-    """Return versions, machine and commit, for environment.json."""
-    import torch  # here and not above: everything else in this file works without it
+    """Return versions, machine and commit, for environment.json.
 
-    cuda = torch.cuda.is_available()
+    The device is that of torch. What runs without torch, whose import takes seconds, runs on the CPU.
+    """
+    torch = sys.modules.get("torch")
+    device = f"cpu, {torch.get_num_threads()} threads" if torch else "cpu"
+    if torch and torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "device": torch.cuda.get_device_name() if cuda else f"cpu, {torch.get_num_threads()} threads",
+        "device": device,
         "commit": _git("rev-parse", "--short", "HEAD") + (" with changes" if changed else ""),
         "packages": {name: _version(name) for name in PACKAGES},
     }
@@ -26,6 +30,8 @@ def environment() -> dict:
 
 def describe_environment() -> str:
     """Return the machine and the versions in a sentence, for a bug report."""
+    import torch  # noqa: F401  # so that `environment` sees a GPU
+
     found = environment()
     packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items())
     return f"Python {found['python']} on {found['system']}, {found['device']}; {packages}."

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
@@ -46,9 +45,9 @@ class Boosting:
         """Return the log-odds (n,) of an anomaly, within plus and minus `SUREST`."""
         if rows.shape[1] != len(self._places):
             raise ValueError(f"the trees were learned from {len(self._places)} columns, not {rows.shape[1]}")
-        coded, found, threads = self._coded(rows), np.full(len(rows), self._base), torch.get_num_threads()
+        coded, found = self._coded(rows), np.full(len(rows), self._base)
         for tree in self._trees:
-            found += tree.predict(coded, self._known, self._places, threads)
+            found += tree.predict(coded, self._known, self._places, 1)  # in one thread, as above
         return np.clip(found, -SUREST, SUREST)
 
     @property
