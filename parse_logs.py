@@ -26,7 +26,7 @@ import polars as pl
 from core.data import Data, open_folder
 from core.ending import said_in_a_sentence
 from core.errors import BadInput, printable
-from core.evolution import EVOLUTION, keep_answers, read_evolution, write_evolution
+from core.evolution import EVOLUTION, EVOLUTION_SCHEMA, keep_answers, read_evolution, write_evolution
 from core.logs import LogFile
 from core.raw_lines import keep_place
 from parsing.datasets import OWN_MASKS, PROTOCOLS, UPDATED_SAMPLE, Spec
@@ -170,20 +170,26 @@ def ask_about_new(folder: Path, old: Data, sequences: list[list[str]], answered:
 
     `sequences` are those of the new log. What a person has said in `answered`, the table before this one, is kept.
     """
-    from methods.words.matching import propose  # scikit-learn, which takes a second and no other log needs
-    from methods.words.places import Expected
-
     table = pl.read_csv(
         folder / "templates.csv", columns=["key", "template", "count"], schema_overrides={"key": pl.String}
     )
     table = table.filter(~pl.col("key").is_in(list(old.templates))).sort("count", descending=True)
-    known = {key: text for key, text in old.templates.items() if text is not None}
-    new = dict(table.select("key", pl.col("template").fill_null("")).iter_rows())
-    asked = propose(known, new, sequences, Expected.by_bigram(old.keys("train"))).with_columns(lines=table["count"])
+    asked = propose(old, table, sequences) if len(table) else pl.DataFrame(schema=EVOLUTION_SCHEMA)
     if answered.is_file():
         asked = keep_answers(asked, read_evolution(answered))
     write_evolution(folder, asked)
     return asked
+
+
+def propose(old: Data, table: pl.DataFrame, sequences: list[list[str]]) -> pl.DataFrame:
+    """Return what is asked about each new template of `table`, by words and by what a bigram expects at its places."""
+    from methods.words import matching  # scikit-learn, which takes a second and no other log needs
+    from methods.words.places import Expected
+
+    known = {key: text for key, text in old.templates.items() if text is not None}
+    new = dict(table.select("key", pl.col("template").fill_null("")).iter_rows())
+    asked = matching.propose(known, new, sequences, Expected.by_bigram(old.keys("train")))
+    return asked.with_columns(lines=table["count"])
 
 
 def print_evolution(asked: pl.DataFrame, path: Path) -> None:

@@ -23,7 +23,7 @@ from core.data import Data, open_data
 from core.errors import BadInput
 from core.files import read_parquet
 from evaluation import compare, ledger
-from evaluation.show import notebook
+from evaluation.show import notebook, text
 from runs.folder import LEDGER, RESULTS, run_folder
 from runs.many import Wanted, run_all
 from runs.steps import Make
@@ -166,7 +166,7 @@ def print_standing(data: Data, seeds: list[int], prevalence: float | None) -> No
         "average_precision",
         "false_alarm_rate",
     )
-    print(f"\n{notebook.as_text(shown.select(columns), f'Default verdicts on {data.label}')}")
+    print(f"\n{text.as_text(shown.select(columns), f'Default verdicts on {data.label}')}")
     print(f"\n{compare.standing(table)}")
 
 

@@ -29,7 +29,7 @@ from core.evolution import EVOLUTION
 from core.files import write
 from core.logs import LogFile
 from evaluation.report import judged_page
-from evaluation.show.notebook import as_text
+from evaluation.show.text import as_text
 from evaluation.triage import TRIAGE
 from methods.words.reader import TemplateReader
 from parse_logs import ask_about_new

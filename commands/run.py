@@ -22,7 +22,7 @@ from core.data import open_data
 from evaluation import ledger, stored
 from evaluation.report.ranked import STRANGEST
 from evaluation.show import tables
-from evaluation.show.notebook import as_text
+from evaluation.show.text import as_text
 from methods.parts import choices
 from methods.words.reader import TemplateReader
 from runs import handling, marks

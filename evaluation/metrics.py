@@ -1,7 +1,6 @@
 """Precision, recall, F1 and MCC of a verdict, with intervals; AUROC and average precision of a score."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 RESAMPLES = 2_000
 MEASURES = ("precision", "recall", "f1", "mcc")
@@ -108,6 +107,8 @@ def ranking(abnormality: np.ndarray, labels: np.ndarray, prevalence: float | Non
     """
     if len(np.unique(labels)) < 2:
         return {"auroc": None, "average_precision": None}
+    from sklearn.metrics import average_precision_score, roc_auc_score  # here: without labels nobody waits for it
+
     weights = _sample_weights(labels, prevalence)
     return {
         "auroc": float(roc_auc_score(labels, abnormality)),
@@ -123,6 +124,8 @@ def precision_recall(
     abnormality: np.ndarray, labels: np.ndarray, prevalence: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return precision and recall at every threshold of the score, for a plot; `labels` must hold both classes."""
+    from sklearn.metrics import precision_recall_curve
+
     weights = _sample_weights(labels, prevalence)
     precision, recall, _ = precision_recall_curve(labels, abnormality, sample_weight=weights)
     return precision, recall

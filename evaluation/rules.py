@@ -15,7 +15,7 @@ from math import floor
 
 import numpy as np
 import polars as pl
-from scipy.stats import beta, rankdata
+from scipy.special import betaincinv
 
 from core.progress import progress
 
@@ -99,7 +99,7 @@ def _beyond_score(settings: dict) -> pl.Expr:
 
 def _by_score(scores: pl.DataFrame) -> np.ndarray:
     """Return places, because scores have no bounds: all with an unseen key lie above all without."""
-    places = rankdata(scores["score"].to_numpy(), method="dense")
+    places = np.unique(scores["score"].to_numpy(), return_inverse=True)[1]
     return places + (len(scores) + 1.0) * scores["has_unseen_key"].to_numpy()
 
 
@@ -244,7 +244,7 @@ def false_alarm_interval(size: int, alpha: float) -> tuple[float, float]:
     flagged = allowed_alarms(size, alpha) + 1
     if flagged < 1:
         return 0.0, 0.0
-    low, high = beta(flagged, size + 1 - flagged).ppf([0.025, 0.975])
+    low, high = betaincinv(flagged, size + 1 - flagged, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -16,7 +16,6 @@ calibrated, and their own verdicts, the static ones, stand beside.
 
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
 
 from core.asked import UNSEEN
 from evaluation import metrics, rules
@@ -151,7 +150,8 @@ def order(settled: pl.DataFrame, rule: str) -> np.ndarray:
     values, faults = rules.abnormality(settled, rule), settled["fault_score"]
     unread = settled["has_unseen_key"] & faults.is_null()
     read = faults.to_frame().select(pl.when(unread).then(float("inf")).otherwise("fault_score")).to_series()
-    return np.where(read.is_null(), rankdata(values), len(values) + rankdata(read.fill_null(0.0)))
+    by_rule, by_words = (column.rank().to_numpy() for column in (pl.Series(values), read.fill_null(0.0)))
+    return np.where(read.is_null(), by_rule, len(values) + by_words)
 
 
 def as_settled(judged: pl.DataFrame, settled: pl.DataFrame) -> pl.DataFrame:

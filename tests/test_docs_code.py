@@ -79,7 +79,7 @@ ADDED = """
 import sys
 import utils
 from evaluation.show import plots
-from evaluation.show.notebook import as_text
+from evaluation.show.text import as_text
 from methods.classical import Classical
 from runs import steps
 

@@ -10,7 +10,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from core.errors import printable
-from evaluation.show.formats import head, readable
+from evaluation.show.text import as_cells, as_text
 
 
 def show_table(frame: pl.DataFrame, caption: str) -> None:
@@ -19,23 +19,8 @@ def show_table(frame: pl.DataFrame, caption: str) -> None:
 
 
 def as_html(frame: pl.DataFrame, caption: str) -> str:
-    """Return the same table as HTML."""
-    return _html(*_cells(frame), caption)
-
-
-def as_text(frame: pl.DataFrame, caption: str) -> str:
-    """Return the same table for a terminal."""
-    heads, cells, right = _cells(frame)
-    widths = [max(len(values[column]) for values in [heads, *cells]) for column in range(len(heads))]
-
-    def row(values: list[str]) -> str:
-        columns = zip(values, widths, right, strict=True)
-        return "  " + "  ".join(
-            text.rjust(width) if is_right else text.ljust(width) for text, width, is_right in columns
-        )
-
-    rule = "  " + "  ".join("-" * width for width in widths)
-    return "\n".join(line.rstrip() for line in [printable(caption), row(heads), rule, *map(row, cells)])
+    """Return the table as HTML."""
+    return _html(*as_cells(frame), caption)
 
 
 def show_plot(figure: Figure, path: Path, label: str) -> None:
@@ -58,16 +43,6 @@ def show_html(html: str, text: str) -> None:
 def show_sentence(sentence: str) -> None:
     """Show a sentence as text that wraps between words."""
     show_html(f"<p>{escape(sentence)}</p>", sentence)
-
-
-def _cells(frame: pl.DataFrame) -> tuple[list[str], list[list[str]], list[bool]]:
-    """Return heads, cells as text, and which columns are figures; what a terminal would obey is written out."""
-    heads = [printable(head(name)) for name in frame.columns]
-    cells = [
-        [printable(readable(name, value)) for name, value in zip(frame.columns, row, strict=True)]
-        for row in frame.iter_rows()
-    ]
-    return heads, cells, [dtype.is_numeric() for dtype in frame.dtypes]
 
 
 def _html(heads: list[str], cells: list[list[str]], right: list[bool], caption: str) -> str:

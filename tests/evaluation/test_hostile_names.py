@@ -9,7 +9,7 @@ from core.data import open_data
 from core.errors import BadInput
 from evaluation.report import markdown
 from evaluation.report.alarms import read_alarms
-from evaluation.show import notebook
+from evaluation.show import notebook, text
 from methods.words.reader import TemplateReader
 from runs import steps
 from tests.changed import set_manifest
@@ -47,7 +47,7 @@ def test_alarms_and_the_queue_hold_no_formula_and_read_back_what_the_log_said(wo
 
 
 def test_a_table_in_a_terminal_commands_nothing():
-    shown = notebook.as_text(pl.DataFrame({ESCAPE: [ESCAPE]}), ESCAPE)
+    shown = text.as_text(pl.DataFrame({ESCAPE: [ESCAPE]}), ESCAPE)
     assert shown.replace("\n", "").isprintable()
     assert r"\x1b]0;owned\x07" in shown
 
