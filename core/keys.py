@@ -45,10 +45,11 @@ class KeyNumbers:
 
     def counts(self, sequences: Sequences) -> np.ndarray:
         """Count each known key, (sequences, V) float64; keys that training never saw are left out."""
-        table = np.zeros((len(sequences), len(self) + 1))
+        table = np.empty((len(sequences), len(self)))
         for row, sequence in enumerate(sequences):
-            np.add.at(table[row], self.encode(sequence), 1)
-        return table[:, :-1]  # UNSEEN, -1, has counted into the last column
+            numbers = self.encode(sequence)
+            table[row] = np.bincount(numbers[numbers != UNSEEN], minlength=len(self))
+        return table
 
 
 def distinct(sequences: Sequences) -> tuple[list[tuple[str, ...]], list[int]]:

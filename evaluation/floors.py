@@ -5,6 +5,8 @@ models. Unigram and bigram (core/ngrams.py) are what counting alone achieves und
 GPU. Each distinct sequence is looked up and counted once: half a million sessions are a few thousand distinct ones.
 """
 
+from functools import cached_property
+
 import numpy as np
 import polars as pl
 
@@ -25,6 +27,7 @@ TRIVIAL_TITLES = {
 }
 NGRAMS = {"unigram": 1, "bigram": 2}  # name: order
 MOST_KEYS = 5_000  # of which pairs are counted: their table takes 8 bytes V squared, several times over
+_COUNTS = pl.col("keys").list.sort().list.join(cut.GAP)  # the same of sequences with the same keys as often
 NGRAM_TITLES = {f"{name}_{rule}": f"trivial: {name}, {RULE_TITLES[rule]}" for name in NGRAMS for rule in RANK_RULES}
 
 
@@ -45,37 +48,57 @@ def _distinct(sequences: pl.Series, cuts: pl.DataFrame | None = None) -> tuple[p
 # ------------------------------------------------------------------------------------------------------- look-ups
 
 
+class Known:
+    """What training had seen, in the forms in which it is looked up: made once, asked as often as sequences come."""
+
+    def __init__(self, training: pl.Series) -> None:
+        """`training` are lists of keys."""
+        known, _ = _distinct(training)
+        self._sequences, self._lengths = known["joined"].implode(), known["keys"].list.len()
+        self._counts = known.select(_COUNTS).to_series().implode()
+        self._keys, self._pairs = (items.explode().unique().implode() for items in (known["keys"], _pairs(known)))
+        self._distinct = known["keys"]
+
+    @cached_property
+    def _vectors(self) -> tuple[KeyNumbers, np.ndarray]:
+        """The known keys, and the distinct count vectors (vectors, V)."""
+        numbers = KeyNumbers.of(self._distinct)
+        return numbers, np.unique(numbers.counts(self._distinct.to_list()), axis=0)
+
+    def familiarity(self, sequences: pl.Series, cuts: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Return what of each sequence occurred in training: five bool columns, one row a sequence.
+
+        `in_training` (the same sequence), `count_vector_seen` (the same keys as often), `length_seen`, `all_keys_seen`,
+        `all_pairs_seen` (neighbors, with begin and end). `sequences` are lists of keys, `cuts` their `begun, closed`:
+        of an open one it counts what it can still grow into.
+        """
+        asked, rows = _distinct(sequences, cuts)
+        length = pl.col("keys").list.len()
+        open_length = ~pl.col("closed") & (length <= self._lengths.max())
+        seen = asked.select(
+            in_training=pl.col("joined").is_in(self._sequences),
+            count_vector_seen=_COUNTS.is_in(self._counts) | self._growing(asked),
+            length_seen=length.is_in(self._lengths.implode()) | open_length,
+            all_keys_seen=_all_among(self._keys, asked["keys"]),
+            all_pairs_seen=_all_among(self._pairs, _pairs(asked)),
+        )
+        return seen[rows]
+
+    def _growing(self, asked: pl.DataFrame) -> pl.Series:
+        """Return which of the sequences asked about are open and can still grow into the key counts of a known one."""
+        growing = np.zeros(len(asked), bool)
+        is_open = np.flatnonzero(~asked["closed"].to_numpy())
+        if len(is_open):
+            numbers, known = self._vectors
+            shown = asked["keys"][is_open].to_list()
+            all_known = [UNSEEN not in numbers.encode(keys) for keys in shown]
+            growing[is_open] = cut.can_grow_into(numbers.counts(shown), known) & np.array(all_known)
+        return pl.Series(growing)
+
+
 def familiarity(training: pl.Series, sequences: pl.Series, cuts: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Return what of each sequence occurred in training: five bool columns, one row a sequence.
-
-    `in_training` (the same sequence), `count_vector_seen` (the same keys as often), `length_seen`, `all_keys_seen`,
-    `all_pairs_seen` (neighbors, with begin and end). `training` and `sequences` are lists of keys, `cuts` the columns
-    `begun, closed` of the latter: of an open one it counts what it can still grow into.
-    """
-    (known, _), (asked, rows) = _distinct(training), _distinct(sequences, cuts)
-    counts, length = pl.col("keys").list.sort().list.join(cut.GAP), pl.col("keys").list.len()
-    open_length = ~pl.col("closed") & (length <= known["keys"].list.len().max())
-    seen = asked.select(
-        in_training=pl.col("joined").is_in(known["joined"].implode()),
-        count_vector_seen=counts.is_in(known.select(counts).to_series().implode()) | _growing(known, asked),
-        length_seen=length.is_in(known.select(length).to_series().implode()) | open_length,
-        all_keys_seen=_all_seen(known["keys"], asked["keys"]),
-        all_pairs_seen=_all_seen(_pairs(known), _pairs(asked)),
-    )
-    return seen[rows]
-
-
-def _growing(known: pl.DataFrame, asked: pl.DataFrame) -> pl.Series:
-    """Return which of the sequences asked about are open and can still grow into the key counts of a known one."""
-    growing = np.zeros(len(asked), bool)
-    is_open = np.flatnonzero(~asked["closed"].to_numpy())
-    if len(is_open):
-        numbers = KeyNumbers.of(known["keys"])
-        shown = asked["keys"][is_open].to_list()
-        all_known = [UNSEEN not in numbers.encode(keys) for keys in shown]
-        counts, training = numbers.counts(shown), np.unique(numbers.counts(known["keys"].to_list()), axis=0)
-        growing[is_open] = cut.can_grow_into(counts, training) & np.array(all_known)
-    return pl.Series(growing)
+    """Return `Known.familiarity` of sequences that are asked about once."""
+    return Known(training).familiarity(sequences, cuts)
 
 
 def familiarity_of(data: Data, split: str) -> pl.DataFrame:
@@ -107,11 +130,10 @@ def _pairs(sequences: pl.DataFrame) -> pl.Series:
     return pairs.group_by("row", maintain_order=True).agg(pl.col("pair").drop_nulls())["pair"]  # of one event: none
 
 
-def _all_seen(known: pl.Series, asked: pl.Series) -> pl.Series:
-    """Return whether every item of each list of `asked` occurs in a list of `known`."""
-    items = known.explode().unique()
+def _all_among(items: pl.Series, asked: pl.Series) -> pl.Series:
+    """Return whether every item of each list of `asked` is one of `items`, a list in one row."""
     rows = asked.alias("items").to_frame().with_row_index("row").explode("items", empty_as_null=True)
-    seen = rows.with_columns(pl.col("items").is_in(items.implode()))  # not in the groups: each would look it all up
+    seen = rows.with_columns(pl.col("items").is_in(items))  # not in the groups: each would look it all up
     return seen.group_by("row", maintain_order=True).agg(pl.col("items").all())["items"]
 
 

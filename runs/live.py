@@ -43,7 +43,7 @@ class Follower:
         self._expected: Callable | None = getattr(detector, "likeliest", None)
         self._speaks_early = not getattr(detector, "looks_ahead", False)
         self._sequences, self._handling = sequences, handling
-        self._known = self._data.known_keys
+        self._known, self._training = self._data.known_keys, scoring.Training.of(self._data)
         self._windowed = not isinstance(sequences, Sessions)
         self._verdicts: dict[Shape, dict] = {}
         self._drift = Drift(self._known)
@@ -100,7 +100,7 @@ class Follower:
         if new:
             columns = dict(zip(("keys", "begun", "closed"), zip(*new, strict=True), strict=True))
             frame = pl.DataFrame(columns, schema_overrides={"keys": pl.List(pl.String)})
-            scored = scoring.beside_training(self._data, self._folder, frame, self._ask(frame["keys"].to_list()))
+            scored = scoring.beside_training(self._training, self._folder, frame, self._ask(frame["keys"].to_list()))
             flagged = rules.apply(scored, self._decision)[f"flagged_{self._decision['default_rule']}"]
             waits = not self._speaks_early or "event_tail_probabilities" not in scored.columns
             lists = [name for name, kind in scored.schema.items() if isinstance(kind, pl.List)]

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -46,21 +47,47 @@ def score(
     started = time.perf_counter()
     asked = ask(distinct[column].to_list())
     seconds = (time.perf_counter() - started) / max(1, len(sequences))
-    of_each = beside_training(run.data, run.folder, distinct, asked)[rows]
+    of_each = beside_training(Training.of(run.data), run.folder, distinct, asked)[rows]
     about = [sequences.select("sequence_id", "label"), of_each, first.to_frame("first_of_its_kind")]
     whole = pl.concat(about, how="horizontal").with_columns(seconds=pl.lit(seconds))
     write(path, whole, hashes)
     return whole
 
 
-def beside_training(data: Data, folder: Path, sequences: pl.DataFrame, scored: pl.DataFrame) -> pl.DataFrame:
+class Training(NamedTuple):
+    """What training had seen: of normals and, where anomalies were among it, of all."""
+
+    normals: floors.Known
+    whole: floors.Known | None
+
+    @classmethod
+    def of(cls, data: Data) -> "Training":
+        """Return that of a data folder."""
+        whole = floors.Known(data.whole("train", "keys")["keys"]) if data.training_anomalies else None
+        return cls(floors.Known(data.split("train", "keys")["keys"]), whole)
+
+    def familiar(self, sequences: pl.DataFrame, labeled: bool) -> tuple[pl.DataFrame, pl.Series]:
+        """Return the familiarity of sequences, and whether a detector that learns from labels, or not, saw all keys.
+
+        Counts, lengths and pairs are those of normals; the whole sequence is familiar if training has it with any
+        label, so that "new" is the same part of the test for every detector.
+        """
+        keys, cuts = sequences["keys"], sequences.select(cut.COLUMNS)
+        seen = self.normals.familiarity(keys, cuts)
+        if not self.whole:
+            return seen, seen["all_keys_seen"]
+        of_all = self.whole.familiarity(keys, cuts)
+        return seen.with_columns(of_all["in_training"]), (of_all if labeled else seen)["all_keys_seen"]
+
+
+def beside_training(training: Training, folder: Path, sequences: pl.DataFrame, scored: pl.DataFrame) -> pl.DataFrame:
     """Return the scores of distinct sequences with what training had seen of them, without what the log cut off.
 
     `sequences` have `keys, begun, closed`, `scored` is what a detector gave for them. Raise BadInput, which names the
     run `folder`, where a score is no number.
     """
     _refuse_not_finite(scored, folder)
-    seen, all_keys_seen = _familiar(data, sequences, "log_odds" in scored.columns)
+    seen, all_keys_seen = training.familiar(sequences, "log_odds" in scored.columns)
     if "has_unseen_key" not in scored.columns:
         scored = scored.with_columns(has_unseen_key=~all_keys_seen)
     return pl.concat([cut.spare(scored, sequences.select(cut.COLUMNS)), seen], how="horizontal")
@@ -87,7 +114,7 @@ def score_rest(run: Run, ask: Score) -> pl.DataFrame:
         if run.data.is_windowed:  # all windows are of one size, so what is left ends too soon
             cuts = cuts.with_columns(closed=pl.lit(False))
         _refuse_not_finite(scored, run.folder)
-        seen, _ = _familiar(run.data, distinct, False)
+        seen, _ = Training.of(run.data).familiar(distinct, labeled=False)
         judged = pl.concat([cut.spare(scored, cuts), seen.select("count_vector_seen")], how="horizontal")[numbers]
         places = [
             [*(place for place, key in enumerate(keys) if key in known), len(keys)][worst]
@@ -123,20 +150,6 @@ def _distinct(sequences: pl.DataFrame, column: str) -> tuple[pl.DataFrame, pl.Se
     shown = sequences.filter(first)
     of_its_kind = shown["keys"].list.join(" ").is_first_distinct()  # the same keys may stand there cut and whole
     return shown, rows, first & pl.Series(of_its_kind[rows])
-
-
-def _familiar(data: Data, sequences: pl.DataFrame, labeled: bool) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the columns of `floors.familiarity`, and whether a detector that learns from labels, or not, saw all keys.
-
-    Counts, lengths and pairs are those of normals; the whole sequence is familiar if training has it with any label, so
-    that "new" is the same part of the test for every detector.
-    """
-    cuts = sequences.select(cut.COLUMNS)
-    seen = floors.familiarity(data.split("train", "keys")["keys"], sequences["keys"], cuts)
-    if not data.training_anomalies:
-        return seen, seen["all_keys_seen"]
-    of_all = floors.familiarity(data.whole("train", "keys")["keys"], sequences["keys"], cuts)
-    return seen.with_columns(of_all["in_training"]), (of_all if labeled else seen)["all_keys_seen"]
 
 
 def _refuse_not_finite(scored: pl.DataFrame, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A log that is still being written, a file or standard input, as blocks of whole lines as they come."""
 
 import os
+import select
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, LINE_BYTES, LogFile
 WAIT_SECONDS = 0.2  # between two looks at a file that has not grown
 GONE_SECONDS = 60.0  # a file may be away for so long while it is rotated
 STDIN = Path("-")
+AT_ONCE = 1 << 20  # bytes of standard input
 
 
 class Tail:
@@ -56,8 +58,13 @@ class Tail:
             file.close()
 
     def _pipe(self, stream: IO[bytes]) -> Iterator[pl.DataFrame]:
-        """Yield what a pipe gives, as soon as it gives it."""
-        while read := os.read(stream.fileno(), 1 << 16):
+        """Yield what a pipe gives, as soon as it gives it: what waits there is one block."""
+        while read := os.read(stream.fileno(), AT_ONCE):
+            while len(read) < AT_ONCE and _has_more(stream):
+                more = os.read(stream.fileno(), AT_ONCE - len(read))
+                if not more:
+                    break
+                read += more
             yield self._whole_lines(read)
         yield self._last_line()
 
@@ -96,6 +103,11 @@ class Tail:
         """Return what stands after the last newline."""
         rest, self._rest = self._rest, b""
         return self._numbers.number_lines(rest + b"\n") if rest else _NOTHING
+
+
+def _has_more(stream: IO[bytes]) -> bool:
+    """Return whether a pipe can be read without waiting; Windows can tell of sockets alone."""
+    return sys.platform != "win32" and bool(select.select([stream], [], [], 0)[0])
 
 
 _NOTHING = pl.DataFrame(schema={"text": pl.String, "line": pl.Int64})
