@@ -43,6 +43,7 @@ class Spec:
     session: str | None = None
     label_field: str | None = None
     masks: tuple[Mask, ...] = ()
+    miner: str = "drain"  # or "slots", that of own logs; a manifest that does not say it was written with Drain
     drain: DrainSettings = field(default_factory=DrainSettings)
     loggpt: tuple[tuple[Mask, ...], DrainSettings] | None = None  # masks and settings of that protocol, if different
     download: Download | None = None
@@ -64,7 +65,6 @@ _NUMBER_BLANKED = "${1}" + PARAMETER + "${2}"
 _NUMBERS = (Mask("number", _NUMBER, _NUMBER_BLANKED), Mask("number next to a number", _NUMBER, _NUMBER_BLANKED))
 _BLOCK = Mask("block id", r"blk_-?[0-9]+")
 _ADDRESS = Mask("address", r"/?[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(?::[0-9]+)?:?")
-OWN_MASKS = (_ADDRESS, *_NUMBERS)  # for logs that nothing is known about
 _HEX = r"[0-9a-fA-F]"
 
 _HDFS: dict[str, Any] = {

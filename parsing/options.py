@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import BadInput
 from core.logs import LogFile
-from parsing.datasets import OWN_MASKS, PROTOCOLS, SPECS, Spec, grouping_of
+from parsing.datasets import PROTOCOLS, SPECS, Spec, grouping_of
 from parsing.lines.headers import compile_header, split_fields
 from parsing.lines.proposals import propose_format
 from parsing.lines.times import guess_time
@@ -18,6 +18,7 @@ from parsing.sequences.group import Grouping
 from parsing.sequences.split import SplitSettings
 from parsing.templates.drain import DrainSettings
 from parsing.templates.masks import MESSAGE_MASKS, Mask
+from parsing.templates.own_masks import OWN_MASKS
 from parsing.workflows import specs as workflows
 
 GUESSED_FROM = 1_000  # lines
@@ -221,6 +222,7 @@ def _own(options: argparse.Namespace, given: dict) -> Spec:
         session=session,
         label_field=label,
         masks=masks,
+        miner="drain" if "drain" in given else "slots",
         drain=DrainSettings(**given.get("drain", {})),
     )
 

@@ -1,0 +1,225 @@
+"""Messages to templates without a configuration: which places of a message are slots that values fill.
+
+After published ideas, in code of our own. As in PIPLUP (Qin et al. 2025, arXiv 2508.09366) nothing is assumed of where
+constant words stand, messages of a length are compared under whatever constant words they share, templates merge when
+they say the same, and parameters count words, so that they need no tuning to a log. That few words at a place are
+constants and many are values is the idea of Brain (Yu et al. 2023) and of IPLoM (Makanju et al. 2009).
+
+1. Values that show in a word alone (masked, with digits, `null`) are blanked; messages that are then equal are one row.
+2. Rows that differ at one place alone show what fills it. The place is a slot if enough differs there (`NEED`): two
+   values, four names or six words. Few words that recur (`VM Started`, `VM Stopped`) stay as many templates.
+   Values behind keys (`name=...`) and names are looked at together first, since they change together.
+3. Rows that differ in how many values stand in a list are one template with `<*>+`.
+4. Every message gets the most specific template that `Known.match` finds, here as when the log is read again.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from operator import mul
+from typing import NamedTuple
+
+from parsing.templates.known import LIST, Known
+from parsing.templates.masks import PARAMETER
+from parsing.templates.words import CODE, KEPT, MISSING, NAME, SLOT, VALUE, WORD, parts, shape_of
+
+# How much a filler says that its place is a slot: six words, four names, two values, or a mixture. The same keys came
+# with words worth .6 to 3 of six, and names worth half as much to a third more (benchmarks/README.md).
+EVIDENCE = {VALUE: 3.0, MISSING: 3.0, NAME: 1.5, WORD: 1.0, CODE: 1.0}
+NEED = 6.0
+FEW, OFTEN = 15, 10  # words (at most) that each stand in so many lines (on average) are told apart, not a slot
+LONG_LIST = 3  # values in a row that are a list
+
+# Rows without one word are compared by a polynomial of their words (Karp and Rabin 1987): a word less is a difference.
+_BASE, _PRIME = 1_000_003, 2**61 - 1
+
+_SIGNS_BEFORE = re.compile(r"[^\w<]*")
+_SIGNS_AFTER = re.compile(r"[^\w>]*")
+
+Row = tuple[str, ...]  # words of a message, values blanked
+Rows = dict[Row, list[int]]  # and the messages that are so
+
+
+class _Hole(NamedTuple):
+    """A place at which rows differ that are else equal."""
+
+    evidence: float
+    first: int  # message
+    place: int
+    rows: list[Row]
+
+
+def mine(messages: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """Return the template of each distinct masked message; `counts` are their lines.
+
+    `Known(set of these templates).match` gives each message the same template again.
+    """
+    tokens = [message.split() for message in messages]
+    by_length: dict[int, Rows] = defaultdict(lambda: defaultdict(list))
+    for number, words in enumerate(tokens):
+        by_length[len(words)][shape_of(words)].append(number)
+    groups = [(row, found) for rows in by_length.values() for row, found in _with_slots(rows, counts).items()]
+    lists = _lists(groups)
+    templates = [""] * len(tokens)
+    for row, found in groups:
+        template = lists.get(row) or " ".join(
+            _written([tokens[at][place] for at in found]) for place in range(len(row))
+        )
+        for number in found:
+            templates[number] = template
+    return _settled(messages, templates)
+
+
+def _settled(messages: Sequence[str], templates: list[str]) -> list[str]:
+    """Return the template that each message matches best; one that matches none is a template itself."""
+    known = Known(templates)
+    others = [message for message in messages if known.match(message) is None]
+    if others:
+        known = Known([*templates, *(" ".join(message.split()) for message in others)])
+    found = [known.match(message) for message in messages]
+    assert None not in found, "a message matches itself"
+    return [template or "" for template in found]
+
+
+def _with_slots(rows: Rows, counts: Sequence[int]) -> Rows:
+    """Return the rows of one length with their slots blanked."""
+    rows = _joint_slots(rows, counts)
+    while len(rows) > 1 and (holes := _holes(rows, counts)):
+        used: set[Row] = set()
+        for hole in holes:
+            if used.isdisjoint(hole.rows):  # else it is looked at again
+                used.update(hole.rows, [_merge(rows, hole.rows, hole.place)])
+    return rows
+
+
+def _joint_slots(rows: Rows, counts: Sequence[int]) -> Rows:
+    """Return the rows with those places blanked where the values behind equal keys, and names, are many."""
+    alike: dict[Row, list[Row]] = defaultdict(list)
+    for row in rows:
+        alike[tuple(map(_softened, row))].append(row)
+    result: Rows = defaultdict(list)
+    for soft, members in alike.items():
+        free = []
+        if len(members) > 1 and _has_words(soft):
+            lines = sum(counts[number] for row in members for number in rows[row])
+            fillers = (list(dict.fromkeys(row[place] for row in members)) for place in range(len(soft)))
+            free = [place for place, words in enumerate(fillers) if len(words) > 1 and _evidence(words, lines) >= NEED]
+        for row in members:
+            result[tuple(soft[p] if p in free else word for p, word in enumerate(row))] += rows[row]
+    return result
+
+
+def _holes(rows: Rows, counts: Sequence[int]) -> list[_Hole]:
+    """Return the places that are slots, the most evident first."""
+    powers = [pow(_BASE, place, _PRIME) for place in range(len(next(iter(rows))))]
+    sums = {row: sum(map(mul, map(_fingerprint, row), powers)) for row in rows}
+    lines = {row: sum(counts[number] for number in found) for row, found in rows.items()}
+    words = {row: sum(map(_is_word, row)) for row in rows}
+    result = []
+    for place, power in enumerate(powers):
+        groups: dict[int, list[Row]] = defaultdict(list)
+        for row, total in sums.items():
+            if words[row] > _is_word(row[place]):
+                groups[(total - _fingerprint(row[place]) * power) % _PRIME].append(row)
+        for alike in groups.values():
+            if len(alike) > 1:
+                evidence = _evidence([row[place] for row in alike], sum(lines[row] for row in alike))
+                if evidence >= NEED:
+                    result.append(_Hole(evidence, min(rows[row][0] for row in alike), place, alike))
+    return sorted(result, key=lambda hole: (-hole.evidence, hole.first, hole.place))
+
+
+@lru_cache(KEPT)
+def _fingerprint(word: str) -> int:
+    return int.from_bytes(blake2b(word.encode(errors="surrogatepass"), digest_size=8).digest())
+
+
+def _evidence(fillers: list[str], lines: int) -> float:
+    """Return how much speaks for a slot: the different words at a place, and the lines that hold them."""
+    found = [parts(word) for word in fillers]
+    keys = {key for key, _ in found}
+    kinds = [kind for _, kind in found]
+    if len(keys) > 1 and SLOT not in fillers:  # different keys are as different words, whatever stands behind them
+        kinds = [WORD if key and kind == VALUE else kind for key, kind in found]
+    if len(kinds) <= FEW:
+        if CODE in kinds:
+            return 0.0
+        if set(kinds) <= {WORD} and lines >= OFTEN * len(kinds):
+            return 0.0
+    return sum(EVIDENCE[kind] for kind in kinds)
+
+
+def _merge(rows: Rows, merged: list[Row], place: int) -> Row:
+    """Make one row of rows that differ at a place alone; return it."""
+    keys = {parts(row[place])[0] for row in merged}
+    word = (keys.pop() if len(keys) == 1 else "") + SLOT
+    found = sorted(number for row in merged for number in rows.pop(row))
+    new = (*merged[0][:place], word, *merged[0][place + 1 :])
+    rows[new] = sorted([*rows.get(new, []), *found])
+    return new
+
+
+@lru_cache(KEPT)
+def _softened(word: str) -> str:
+    key, kind = parts(word)
+    return key + SLOT if key or kind in (VALUE, NAME) else word
+
+
+@lru_cache(KEPT)
+def _is_word(word: str) -> bool:
+    key, kind = parts(word)
+    return bool(key) or kind in (WORD, NAME, CODE)
+
+
+def _has_words(row: Iterable[str]) -> bool:
+    return any(map(_is_word, row))
+
+
+def _lists(groups: list[tuple[Row, list[int]]]) -> dict[Row, str]:
+    """Return the template of each row that differs from another in the number of values in a row alone."""
+    alike: dict[Row, list[Row]] = defaultdict(list)
+    for row, _ in groups:
+        kept = [word for place, word in enumerate(row) if word != SLOT or place == 0 or row[place - 1] != SLOT]
+        alike[tuple(kept)].append(row)
+    result: dict[Row, str] = {}
+    for short, members in alike.items():
+        if len(members) > 1 and _has_words(short) and any(_longest_run(row) >= LONG_LIST for row in members):
+            runs = zip(*map(_runs, members), strict=True)
+            words = [(LIST if len(set(run)) > 1 else " ".join([PARAMETER] * run[0])) for run in runs]
+            filled = iter(words)
+            template = " ".join(next(filled) if word == SLOT else word.replace(SLOT, PARAMETER) for word in short)
+            result |= dict.fromkeys(members, template)
+    return result
+
+
+def _runs(row: Row) -> list[int]:
+    """Return the lengths of the runs of slots."""
+    return [len(run) for run in re.findall("s+", "".join("s" if word == SLOT else "w" for word in row))]
+
+
+def _longest_run(row: Row) -> int:
+    return max(_runs(row), default=0)
+
+
+def _written(words: Sequence[str]) -> str:
+    """Return what a template writes at a place: the word, or `<*>` between the signs that all words share at the ends."""
+    different = set(words)
+    if len(different) == 1:
+        return words[0]
+    if PARAMETER in different:
+        return PARAMETER
+    keys = {parts(word)[0] for word in different}
+    if len(keys) == 1 and (key := keys.pop()):
+        return key + PARAMETER
+    before = _same_signs([_SIGNS_BEFORE.match(word) for word in different])
+    after = _same_signs([_SIGNS_AFTER.match(word[::-1]) for word in different])[::-1]
+    return before + PARAMETER + (after if len(before) + len(after) <= min(map(len, different)) else "")
+
+
+def _same_signs(found: list[re.Match[str] | None]) -> str:
+    """Return what signs at the end of words have in common."""
+    signs = sorted(match[0] if match else "" for match in found)
+    same = (place for place, (one, other) in enumerate(zip(signs[0], signs[-1], strict=False)) if one != other)
+    return signs[0][: next(same, min(len(signs[0]), len(signs[-1])))]
