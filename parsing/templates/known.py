@@ -1,9 +1,10 @@
 """A set of known templates, and which of them a message matches best."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from parsing.templates.masks import PARAMETER
 from parsing.templates.words import KEPT, is_value
@@ -31,26 +32,34 @@ class Known:
     def __init__(self, templates: Iterable[str]) -> None:
         found = sorted(_template(text) for text in set(templates))
         self._lists = [template for template in found if LIST in template.words]
-        groups: dict[int, dict[tuple[int, ...], dict[tuple[str, ...], list[_Template]]]]
+        groups: dict[int, dict[tuple[int, ...], dict[Any, list[_Template]]]]
         groups = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
         for template in found:
-            places = tuple(place for place in range(len(template.words)) if place not in template.open)
-            constants = tuple([template.words[place] for place in places])
-            groups[len(template.words)][places][constants].append(template)
-        self._groups = {length: list(by_places.items()) for length, by_places in groups.items()}
+            open_places = set(template.open)
+            places = tuple(place for place in range(len(template.words)) if place not in open_places)
+            groups[len(template.words)][places][_words_at(places)(template.words)].append(template)
+        self._groups = {
+            length: [(len(places), _words_at(places), alike) for places, alike in by_places.items()]
+            for length, by_places in groups.items()
+        }
 
     def match(self, message: str) -> str | None:
         """Return the template that a message matches, the one with most constant words, then letters; None if none."""
         words = message.split()
         best: _Template | None = None
-        for places, by_constants in self._groups.get(len(words), ()):  # most constant words first
-            if best is not None and len(places) < -best.constants:
+        for constants, words_at, alike in self._groups.get(len(words), ()):  # most constant words first
+            if best is not None and constants < -best.constants:
                 break
-            for template in by_constants.get(tuple([words[place] for place in places]), ()):
+            for template in alike.get(words_at(words), ()):
                 if (best is None or template < best) and _fits(template, words):
                     best = template
         best = best or next((template for template in self._lists if _fits_list(template, words)), None)
         return None if best is None else " ".join(best.words)
+
+
+def _words_at(places: tuple[int, ...]) -> Callable[[Sequence[str]], Any]:
+    """Return what picks the words at these places."""
+    return itemgetter(*places) if places else lambda _: ()
 
 
 def _template(text: str) -> _Template:

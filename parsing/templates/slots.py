@@ -18,8 +18,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from operator import mul
 from typing import NamedTuple
+
+import numpy as np
 
 from parsing.templates.known import LIST, Known
 from parsing.templates.masks import PARAMETER
@@ -32,9 +33,6 @@ NEED = 6.0
 FEW, OFTEN = 15, 10  # words (at most) that each stand in so many lines (on average) are told apart, not a slot
 LONG_LIST = 3  # values in a row that are a list
 
-# Rows without one word are compared by a polynomial of their words (Karp and Rabin 1987): a word less is a difference.
-_BASE, _PRIME = 1_000_003, 2**61 - 1
-
 _SIGNS_BEFORE = re.compile(r"[^\w<]*")
 _SIGNS_AFTER = re.compile(r"[^\w>]*")
 
@@ -43,11 +41,11 @@ Rows = dict[Row, list[int]]  # and the messages that are so
 
 
 class _Hole(NamedTuple):
-    """A place at which rows differ that are else equal."""
+    """Places at which rows differ that are else equal."""
 
-    evidence: float
+    evidence: float  # of the least evident place, by their number
     first: int  # message
-    place: int
+    places: tuple[int, ...]
     rows: list[Row]
 
 
@@ -75,10 +73,11 @@ def mine(messages: Sequence[str], counts: Sequence[int]) -> list[str]:
 def _settled(messages: Sequence[str], templates: list[str]) -> list[str]:
     """Return the template that each message matches best; one that matches none is a template itself."""
     known = Known(templates)
-    others = [message for message in messages if known.match(message) is None]
-    if others:
-        known = Known([*templates, *(" ".join(message.split()) for message in others)])
     found = [known.match(message) for message in messages]
+    if None in found:
+        itself = (" ".join(message.split()) for message, match in zip(messages, found, strict=True) if match is None)
+        known = Known([*templates, *itself])
+        found = [known.match(message) for message in messages]
     assert None not in found, "a message matches itself"
     return [template or "" for template in found]
 
@@ -86,11 +85,11 @@ def _settled(messages: Sequence[str], templates: list[str]) -> list[str]:
 def _with_slots(rows: Rows, counts: Sequence[int]) -> Rows:
     """Return the rows of one length with their slots blanked."""
     rows = _joint_slots(rows, counts)
-    while len(rows) > 1 and (holes := _holes(rows, counts)):
+    while len(rows) > 1 and (holes := _holes(rows, counts) or _rare(rows, counts)):
         used: set[Row] = set()
         for hole in holes:
             if used.isdisjoint(hole.rows):  # else it is looked at again
-                used.update(hole.rows, [_merge(rows, hole.rows, hole.place)])
+                used.update(hole.rows, [_merge(rows, hole)])
     return rows
 
 
@@ -112,28 +111,88 @@ def _joint_slots(rows: Rows, counts: Sequence[int]) -> Rows:
 
 
 def _holes(rows: Rows, counts: Sequence[int]) -> list[_Hole]:
-    """Return the places that are slots, the most evident first."""
-    powers = [pow(_BASE, place, _PRIME) for place in range(len(next(iter(rows))))]
-    sums = {row: sum(map(mul, map(_fingerprint, row), powers)) for row in rows}
-    lines = {row: sum(counts[number] for number in found) for row, found in rows.items()}
-    words = {row: sum(map(_is_word, row)) for row in rows}
-    result = []
-    for place, power in enumerate(powers):
-        groups: dict[int, list[Row]] = defaultdict(list)
-        for row, total in sums.items():
-            if words[row] > _is_word(row[place]):
-                groups[(total - _fingerprint(row[place]) * power) % _PRIME].append(row)
-        for alike in groups.values():
-            if len(alike) > 1:
-                evidence = _evidence([row[place] for row in alike], sum(lines[row] for row in alike))
-                if evidence >= NEED:
-                    result.append(_Hole(evidence, min(rows[row][0] for row in alike), place, alike))
-    return sorted(result, key=lambda hole: (-hole.evidence, hole.first, hole.place))
+    """Return the single places that are slots, the most evident first."""
+    table, terms = _terms(rows)
+    sums = terms.sum(axis=1)
+    holes = []
+    for place in range(terms.shape[1]):
+        for group in _equal(sums - terms[:, place]):
+            alike = [table[number] for number in group]
+            if _has_words(alike[0][:place]) or _has_words(alike[0][place + 1 :]):
+                holes.append(_hole(alike, (place,), rows, counts))
+    return _best(holes)
+
+
+def _rare(rows: Rows, counts: Sequence[int]) -> list[_Hole]:
+    """Return sets of places at which words vary together, none of them in many rows, the most evident first.
+
+    As many words stay as are blanked. A place must show as much more as there are places.
+    """
+    table, terms = _terms(rows)
+    support = np.empty_like(terms)
+    for place in range(terms.shape[1]):
+        _, numbers, found = np.unique(terms[:, place], return_inverse=True, return_counts=True)
+        support[:, place] = found[numbers]
+    words = np.array([[_is_word(word) for word in row] for row in table])
+    blank = _multipliers(terms.shape[1]) * np.uint64(_fingerprint(SLOT))
+    holes, rare = [], int(NEED)
+    while rare < len(table):
+        free = words & (support < rare)
+        enough = (free.sum(axis=1) > 1) & (2 * free.sum(axis=1) <= words.sum(axis=1))
+        sums = np.where(free, blank, terms).sum(axis=1)
+        for group in _equal(sums[enough]):
+            numbers = np.flatnonzero(enough)[group]
+            if len(numbers) >= NEED:
+                places = tuple(np.flatnonzero(free[numbers[0]]).tolist())
+                holes.append(_hole([table[number] for number in numbers], places, rows, counts))
+        rare *= 2
+    return _best(holes)
+
+
+def _hole(alike: list[Row], places: tuple[int, ...], rows: Rows, counts: Sequence[int]) -> _Hole:
+    lines = sum(counts[number] for row in alike for number in rows[row])
+    least = min(_evidence(list(dict.fromkeys(row[place] for row in alike)), lines) for place in places)
+    return _Hole(least / len(places), min(rows[row][0] for row in alike), places, alike)
+
+
+def _best(holes: list[_Hole]) -> list[_Hole]:
+    enough = [hole for hole in holes if hole.evidence >= NEED]
+    return sorted(enough, key=lambda hole: (-hole.evidence, hole.first, hole.places))
+
+
+def _merge(rows: Rows, hole: _Hole) -> Row:
+    """Make one row of rows that differ at the places of a hole alone; return it."""
+    new = list(hole.rows[0])
+    for place in hole.places:
+        keys = {parts(row[place])[0] for row in hole.rows}
+        new[place] = (keys.pop() if len(keys) == 1 else "") + SLOT
+    merged = tuple(new)
+    found = [number for row in hole.rows for number in rows.pop(row)]
+    rows[merged] = sorted([*rows.get(merged, []), *found])
+    return merged
+
+
+def _terms(rows: Rows) -> tuple[list[Row], np.ndarray]:
+    """Return the rows, and a number for each word at its place (rows x places); rows are told apart by their sums."""
+    table = list(rows)
+    words = np.fromiter((_fingerprint(word) for row in table for word in row), np.uint64)
+    return table, words.reshape(len(table), -1) * _multipliers(len(table[0]))
+
+
+def _multipliers(places: int) -> np.ndarray:
+    return np.array([_fingerprint(f"{place}") | 1 for place in range(places)], np.uint64)
 
 
 @lru_cache(KEPT)
 def _fingerprint(word: str) -> int:
     return int.from_bytes(blake2b(word.encode(errors="surrogatepass"), digest_size=8).digest())
+
+
+def _equal(keys: np.ndarray) -> list[np.ndarray]:
+    """Return the places of equal keys, at least two of them, in order."""
+    order = np.argsort(keys, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
+    return [group for group in groups if len(group) > 1]
 
 
 def _evidence(fillers: list[str], lines: int) -> float:
@@ -149,16 +208,6 @@ def _evidence(fillers: list[str], lines: int) -> float:
         if set(kinds) <= {WORD} and lines >= OFTEN * len(kinds):
             return 0.0
     return sum(EVIDENCE[kind] for kind in kinds)
-
-
-def _merge(rows: Rows, merged: list[Row], place: int) -> Row:
-    """Make one row of rows that differ at a place alone; return it."""
-    keys = {parts(row[place])[0] for row in merged}
-    word = (keys.pop() if len(keys) == 1 else "") + SLOT
-    found = sorted(number for row in merged for number in rows.pop(row))
-    new = (*merged[0][:place], word, *merged[0][place + 1 :])
-    rows[new] = sorted([*rows.get(new, []), *found])
-    return new
 
 
 @lru_cache(KEPT)
@@ -204,7 +253,7 @@ def _longest_run(row: Row) -> int:
 
 
 def _written(words: Sequence[str]) -> str:
-    """Return what a template writes at a place: the word, or `<*>` between the signs that all words share at the ends."""
+    """Return what a template writes at a place: the word, or `<*>` between the signs that all words share."""
     different = set(words)
     if len(different) == 1:
         return words[0]

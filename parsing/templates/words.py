@@ -23,9 +23,10 @@ _BEFORE_NOUNS = frozenset(("for", "of", "by", "from", "to", "as", "on", "at", "i
 def shape_of(words: Sequence[str]) -> tuple[str, ...]:
     """Return the words with values blanked; all as they are if no word would be left, which would say nothing."""
     row = [_blanked(word) for word in words]
-    for place in range(2, len(row)):
-        if row[place - 1].lower() in _NOUNS and row[place - 2].lower() in _BEFORE_NOUNS:
-            row[place] = SLOT  # for user alice
+    if not _NOUNS.isdisjoint(row):
+        for place in range(2, len(row)):
+            if row[place - 1] in _NOUNS and row[place - 2].lower() in _BEFORE_NOUNS:
+                row[place] = SLOT  # for user alice
     return tuple(row) if any(word != SLOT for word in row) else tuple(words)
 
 
