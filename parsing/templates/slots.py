@@ -106,7 +106,8 @@ def _joint_slots(rows: Rows, counts: Sequence[int]) -> Rows:
             fillers = (list(dict.fromkeys(row[place] for row in members)) for place in range(len(soft)))
             free = [place for place, words in enumerate(fillers) if len(words) > 1 and _evidence(words, lines) >= NEED]
         for row in members:
-            result[tuple(soft[p] if p in free else word for p, word in enumerate(row))] += rows[row]
+            blanked = tuple(soft[p] if p in free else word for p, word in enumerate(row)) if free else row
+            result[blanked] += rows[row]
     return result
 
 
@@ -191,8 +192,10 @@ def _fingerprint(word: str) -> int:
 def _equal(keys: np.ndarray) -> list[np.ndarray]:
     """Return the places of equal keys, at least two of them, in order."""
     order = np.argsort(keys, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
-    return [group for group in groups if len(group) > 1]
+    ends = np.flatnonzero(np.diff(keys[order], append=~keys[order[-1:]])) + 1
+    sizes = np.diff(ends, prepend=0)
+    several = sizes > 1
+    return [order[end - size : end] for end, size in zip(ends[several], sizes[several], strict=True)]
 
 
 def _evidence(fillers: list[str], lines: int) -> float:
