@@ -14,6 +14,7 @@ _KEYED = re.compile(r"""([(\["'{<]*[A-Za-z][A-Za-z_-]*(?:=|:(?!:)|\.{2,}|\(|\[))
 _STATUS = re.compile("[1-5][0-9][0-9]")  # three digits that no mask took away
 _LITERALS = frozenset(("true", "false", "null", "none", "nil", "nan", "undefined"))
 _EMPTY = frozenset(("[]", "()", "{}", "<>", '""', "''"))
+_NAMING = frozenset(("[]", "''", '""'))
 _OUTER = ".,:;!?()[]{}<>\"'`=*#-+|~&%$@^/\\_"
 _INNER = frozenset("./\\@:#$%&=")
 _NOUNS = frozenset(("user", "username", "account", "host", "hostname", "group", "domain"))
@@ -67,5 +68,6 @@ def _kind(word: str) -> str:
         return CODE
     if any(letter.isdigit() for letter in core):
         return NAME if core.isdigit() is False and core[:-1].isalpha() else VALUE
-    bracketed = word.startswith("[") and word.rstrip(".,:;").endswith("]")
+    bare = word.rstrip(".,:;")
+    bracketed = bare[:1] + bare[-1:] in _NAMING
     return NAME if (len(core) == 1 and core.isalpha()) or bracketed or _INNER & set(core) else WORD

@@ -91,9 +91,8 @@ def test_a_status_never_becomes_a_slot():
 
 def test_different_keys_are_different_words_and_many_values_behind_one_key_a_slot():
     assert len(set(mined("read depth.....<*>", "read width.....<*>", "map:<*> x", "reduce:<*> x"))) == 4
-    assert set(mined(*[f"start app={name} ok" for name in ("ab", "cd", "ef", "gh", "ij", "kl")])) == {
-        "start app=<*> ok"
-    }
+    apps = ("ab", "cd", "ef", "gh", "ij", "kl")
+    assert set(mined(*[f"start app={app} ok" for app in apps])) == {"start app=<*> ok"}
     assert len(set(mined("start level=info ok", "start level=error ok"))) == 2
 
 
