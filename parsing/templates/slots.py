@@ -17,14 +17,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 
+from parsing.templates.fingerprints import equal, terms_of
 from parsing.templates.known import LIST, Known
 from parsing.templates.masks import PARAMETER
-from parsing.templates.words import CODE, KEPT, MISSING, NAME, SLOT, VALUE, WORD, parts, shape_of
+from parsing.templates.words import CODE, KEPT, MISSING, NAME, SLOT, VALUE, WORD, names_in, parts, shape_of
 
 # How much a filler says that its place is a slot: six words, four names, two values, or a mixture. The same keys came
 # with words worth .6 to 3 of six, and names worth half as much to a third more (benchmarks/README.md).
@@ -38,6 +38,13 @@ _SIGNS_AFTER = re.compile(r"[^\w>]*")
 
 Row = tuple[str, ...]  # words of a message, values blanked
 Rows = dict[Row, list[int]]  # and the messages that are so
+
+
+class _Log(NamedTuple):
+    """What is known of the whole log."""
+
+    counts: Sequence[int]  # lines of each message
+    names: frozenset[str]  # of users and hosts, said to be such somewhere
 
 
 class _Hole(NamedTuple):
@@ -58,13 +65,12 @@ def mine(messages: Sequence[str], counts: Sequence[int]) -> list[str]:
     by_length: dict[int, Rows] = defaultdict(lambda: defaultdict(list))
     for number, words in enumerate(tokens):
         by_length[len(words)][shape_of(words)].append(number)
-    groups = [(row, found) for rows in by_length.values() for row, found in _with_slots(rows, counts).items()]
+    log = _Log(counts, frozenset(name for words in tokens for name in names_in(words)))
+    groups = [(row, found) for rows in by_length.values() for row, found in _with_slots(rows, log).items()]
     lists = _lists(groups)
     templates = [""] * len(tokens)
     for row, found in groups:
-        template = lists.get(row) or " ".join(
-            _written([tokens[at][place] for at in found]) for place in range(len(row))
-        )
+        template = lists.get(row) or " ".join(map(_written, zip(*(tokens[number] for number in found), strict=True)))
         for number in found:
             templates[number] = template
     return _settled(messages, templates)
@@ -82,10 +88,10 @@ def _settled(messages: Sequence[str], templates: list[str]) -> list[str]:
     return [template or "" for template in found]
 
 
-def _with_slots(rows: Rows, counts: Sequence[int]) -> Rows:
+def _with_slots(rows: Rows, log: _Log) -> Rows:
     """Return the rows of one length with their slots blanked."""
-    rows = _joint_slots(rows, counts)
-    while len(rows) > 1 and (holes := _holes(rows, counts) or _rare(rows, counts)):
+    rows = _joint_slots(rows, log)
+    while len(rows) > 1 and (holes := _holes(rows, log) or _rare(rows, log)):
         used: set[Row] = set()
         for hole in holes:
             if used.isdisjoint(hole.rows):  # else it is looked at again
@@ -93,7 +99,7 @@ def _with_slots(rows: Rows, counts: Sequence[int]) -> Rows:
     return rows
 
 
-def _joint_slots(rows: Rows, counts: Sequence[int]) -> Rows:
+def _joint_slots(rows: Rows, log: _Log) -> Rows:
     """Return the rows with those places blanked where the values behind equal keys, and names, are many."""
     alike: dict[Row, list[Row]] = defaultdict(list)
     for row in rows:
@@ -102,57 +108,63 @@ def _joint_slots(rows: Rows, counts: Sequence[int]) -> Rows:
     for soft, members in alike.items():
         free = []
         if len(members) > 1 and _has_words(soft):
-            lines = sum(counts[number] for row in members for number in rows[row])
+            lines = sum(log.counts[number] for row in members for number in rows[row])
             fillers = (list(dict.fromkeys(row[place] for row in members)) for place in range(len(soft)))
-            free = [place for place, words in enumerate(fillers) if len(words) > 1 and _evidence(words, lines) >= NEED]
+            free = [
+                place
+                for place, words in enumerate(fillers)
+                if len(words) > 1 and _evidence(words, lines, log.names) >= NEED
+            ]
         for row in members:
             blanked = tuple(soft[p] if p in free else word for p, word in enumerate(row)) if free else row
             result[blanked] += rows[row]
     return result
 
 
-def _holes(rows: Rows, counts: Sequence[int]) -> list[_Hole]:
+def _holes(rows: Rows, log: _Log) -> list[_Hole]:
     """Return the single places that are slots, the most evident first."""
-    table, terms = _terms(rows)
+    table = list(rows)
+    terms = terms_of(table)
     sums = terms.sum(axis=1)
     holes = []
     for place in range(terms.shape[1]):
-        for group in _equal(sums - terms[:, place]):
+        for group in equal(sums - terms[:, place]):
             alike = [table[number] for number in group]
             if _has_words(alike[0][:place]) or _has_words(alike[0][place + 1 :]):
-                holes.append(_hole(alike, (place,), rows, counts))
+                holes.append(_hole(alike, (place,), rows, log))
     return _best(holes)
 
 
-def _rare(rows: Rows, counts: Sequence[int]) -> list[_Hole]:
+def _rare(rows: Rows, log: _Log) -> list[_Hole]:
     """Return sets of places at which words vary together, none of them in many rows, the most evident first.
 
     As many words stay as are blanked. A place must show as much more as there are places.
     """
-    table, terms = _terms(rows)
+    table = list(rows)
+    terms = terms_of(table)
     support = np.empty_like(terms)
     for place in range(terms.shape[1]):
         _, numbers, found = np.unique(terms[:, place], return_inverse=True, return_counts=True)
         support[:, place] = found[numbers]
     words = np.array([[_is_word(word) for word in row] for row in table])
-    blank = _multipliers(terms.shape[1]) * np.uint64(_fingerprint(SLOT))
+    blank = terms_of([(SLOT,) * terms.shape[1]])[0]
     holes, rare = [], int(NEED)
     while rare < len(table):
         free = words & (support < rare)
         enough = (free.sum(axis=1) > 1) & (2 * free.sum(axis=1) <= words.sum(axis=1))
         sums = np.where(free, blank, terms).sum(axis=1)
-        for group in _equal(sums[enough]):
+        for group in equal(sums[enough]):
             numbers = np.flatnonzero(enough)[group]
             if len(numbers) >= NEED:
                 places = tuple(np.flatnonzero(free[numbers[0]]).tolist())
-                holes.append(_hole([table[number] for number in numbers], places, rows, counts))
+                holes.append(_hole([table[number] for number in numbers], places, rows, log))
         rare *= 2
     return _best(holes)
 
 
-def _hole(alike: list[Row], places: tuple[int, ...], rows: Rows, counts: Sequence[int]) -> _Hole:
-    lines = sum(counts[number] for row in alike for number in rows[row])
-    least = min(_evidence(list(dict.fromkeys(row[place] for row in alike)), lines) for place in places)
+def _hole(alike: list[Row], places: tuple[int, ...], rows: Rows, log: _Log) -> _Hole:
+    lines = sum(log.counts[number] for row in alike for number in rows[row])
+    least = min(_evidence(list(dict.fromkeys(row[place] for row in alike)), lines, log.names) for place in places)
     return _Hole(least / len(places), min(rows[row][0] for row in alike), places, alike)
 
 
@@ -173,34 +185,9 @@ def _merge(rows: Rows, hole: _Hole) -> Row:
     return merged
 
 
-def _terms(rows: Rows) -> tuple[list[Row], np.ndarray]:
-    """Return the rows, and a number for each word at its place (rows x places); rows are told apart by their sums."""
-    table = list(rows)
-    words = np.fromiter((_fingerprint(word) for row in table for word in row), np.uint64)
-    return table, words.reshape(len(table), -1) * _multipliers(len(table[0]))
-
-
-def _multipliers(places: int) -> np.ndarray:
-    return np.array([_fingerprint(f"{place}") | 1 for place in range(places)], np.uint64)
-
-
-@lru_cache(KEPT)
-def _fingerprint(word: str) -> int:
-    return int.from_bytes(blake2b(word.encode(errors="surrogatepass"), digest_size=8).digest())
-
-
-def _equal(keys: np.ndarray) -> list[np.ndarray]:
-    """Return the places of equal keys, at least two of them, in order."""
-    order = np.argsort(keys, kind="stable")
-    ends = np.flatnonzero(np.diff(keys[order], append=~keys[order[-1:]])) + 1
-    sizes = np.diff(ends, prepend=0)
-    several = sizes > 1
-    return [order[end - size : end] for end, size in zip(ends[several], sizes[several], strict=True)]
-
-
-def _evidence(fillers: list[str], lines: int) -> float:
+def _evidence(fillers: list[str], lines: int, names: frozenset[str]) -> float:
     """Return how much speaks for a slot: the different words at a place, and the lines that hold them."""
-    found = [parts(word) for word in fillers]
+    found = [("", VALUE) if word in names else parts(word) for word in fillers]
     keys = {key for key, _ in found}
     kinds = [kind for _, kind in found]
     if len(keys) > 1 and SLOT not in fillers:  # different keys are as different words, whatever stands behind them

@@ -24,11 +24,21 @@ _BEFORE_NOUNS = frozenset(("for", "of", "by", "from", "to", "as", "on", "at", "i
 def shape_of(words: Sequence[str]) -> tuple[str, ...]:
     """Return the words with values blanked; all as they are if no word would be left, which would say nothing."""
     row = [_blanked(word) for word in words]
-    if not _NOUNS.isdisjoint(row):
-        for place in range(2, len(row)):
-            if row[place - 1] in _NOUNS and row[place - 2].lower() in _BEFORE_NOUNS:
-                row[place] = SLOT  # for user alice
+    for place in _names_at(words):
+        row[place] = SLOT
     return tuple(row) if any(word != SLOT for word in row) else tuple(words)
+
+
+def names_in(words: Sequence[str]) -> list[str]:
+    """Return the words that stand where somebody or a machine is named: alice in `for user alice`."""
+    return [words[place] for place in _names_at(words)]
+
+
+def _names_at(words: Sequence[str]) -> list[int]:
+    if _NOUNS.isdisjoint(words):
+        return []
+    places = range(2, len(words))
+    return [at for at in places if words[at - 1] in _NOUNS and words[at - 2].lower() in _BEFORE_NOUNS]
 
 
 @lru_cache(KEPT)

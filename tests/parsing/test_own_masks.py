@@ -19,7 +19,18 @@ def blanked(text: str) -> str:
         *("08:00:00", "12:30 PM", "00:01", "123e4567-e89b-12d3-a456-426614174000", "00:11:43:e3:ba:c3", "0xdeadbeef"),
         *("10.11.10.1", "/10.0.0.1:80", "10.0.0.0/8", "fe80::1ff:fe23:4567:890a", "2001:db8:0:0:0:0:0:1", "3f9a2c"),
         *("proxy.cse.example.org:5070", "root@example.com", "https://x.org/a?b=c", "hdfs://a:90/x", "~/x/y"),
-        *("/var/log/x.log", "C:\\Windows\\x.dll", "8.8 KB", "14.0 B", "64MB", "2048K", "12ms", "1.5s", "12 ms", "<1 sec"),
+        *(
+            "/var/log/x.log",
+            "C:\\Windows\\x.dll",
+            "8.8 KB",
+            "14.0 B",
+            "64MB",
+            "2048K",
+            "12ms",
+            "1.5s",
+            "12 ms",
+            "<1 sec",
+        ),
         *("1h2m3s", "-5", "+7", "3.14", "1,000,000", "7", "42", "100", "123456789", "jA9J1UvC004306", "1234abcd"),
     ],
 )
@@ -34,7 +45,17 @@ def test_a_value_of_a_known_form_is_blanked_whole_wherever_it_stands(value):
     "text",
     [
         *("ERROR: disk sda is full INFO", "and/or I/O", "Foo::bar std::vector a::b", "eth0 sda1 ipv4", "cafe decade"),
-        *("root@localhost", "GET /", "market monday maybe", "-- end --", "x.y.z", "", " ", "[a] (b) {c}", "data 数据 é"),
+        *(
+            "root@localhost",
+            "GET /",
+            "market monday maybe",
+            "-- end --",
+            "x.y.z",
+            "",
+            " ",
+            "[a] (b) {c}",
+            "data 数据 é",
+        ),
     ],
 )
 def test_words_stay(text):
