@@ -75,8 +75,9 @@ _HDFS: dict[str, Any] = {
     "drain": DrainSettings(depth=4, similarity=0.5, max_children=100),  # LogGPT: depth 4, st 0.5, maxChild 100
 }
 _GUID = Mask("hexadecimal id and its braces", rf"<{_HEX}{{16}}>\{{[^}}]*\}}")
-# Ours, found on the 2,000 lines of Loghub's sample (benchmarks/templates.py). No number mask: the hand-made templates
-# keep uid=0 and line numbers of source files, and numbers in front of a message would merge different programs.
+# Ours, found on the 2,000 lines of Loghub's sample (benchmarks/data_set_templates.py). No number mask: the hand-made
+# templates keep uid=0 and line numbers of source files, and numbers in front of a message would merge different
+# programs.
 _SUPERCOMPUTER_MASKS = (
     _ADDRESS,
     Mask("MAC address", rf"\b{_HEX}{{2}}(?::{_HEX}{{2}}){{5}}\b"),

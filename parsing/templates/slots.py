@@ -109,12 +109,9 @@ def _joint_slots(rows: Rows, log: _Log) -> Rows:
         free = []
         if len(members) > 1 and _has_words(soft):
             lines = sum(log.counts[number] for row in members for number in rows[row])
-            fillers = (list(dict.fromkeys(row[place] for row in members)) for place in range(len(soft)))
-            free = [
-                place
-                for place, words in enumerate(fillers)
-                if len(words) > 1 and _evidence(words, lines, log.names) >= NEED
-            ]
+            fillers = [list(dict.fromkeys(words)) for words in zip(*members, strict=True)]
+            several = [place for place, words in enumerate(fillers) if len(words) > 1]
+            free = [place for place in several if _evidence(fillers[place], lines, log.names) >= NEED]
         for row in members:
             blanked = tuple(soft[p] if p in free else word for p, word in enumerate(row)) if free else row
             result[blanked] += rows[row]
