@@ -75,3 +75,8 @@ OWN_MASKS = (
     _mask("number", rf"{_SIGN}\b[0-9]{{1,3}}\b"),
     _mask("status as it was", r"q([1-5])q([0-9])q([0-9])q", "${1}${2}${3}"),
 )
+
+
+def own_masks(session: str | None) -> tuple[Mask, ...]:
+    """Return the masks of an own log, with the ids of its sessions blanked first where there is a pattern of them."""
+    return (Mask("session id", session), *OWN_MASKS) if session else OWN_MASKS

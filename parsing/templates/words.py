@@ -30,8 +30,10 @@ def shape_of(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def names_in(words: Sequence[str]) -> list[str]:
-    """Return the words that stand where somebody or a machine is named: alice in `for user alice`."""
-    return [words[place] for place in _names_at(words)]
+    """Return the words that stand where somebody or a machine is named: alice in `for user alice` and `user=alice`."""
+    keyed = [(word, parts(word)[0]) for word in words if "=" in word]
+    behind = [word[len(key) :].strip(_OUTER) for word, key in keyed if key[:-1] in _NOUNS]
+    return [words[place] for place in _names_at(words)] + [word for word in behind if word]
 
 
 def _names_at(words: Sequence[str]) -> list[int]:

@@ -189,3 +189,12 @@ def test_own_logs_say_which_miner_read_them_and_data_sets_keep_that_of_their_pap
 def test_a_manifest_names_its_miner_and_one_that_names_none_means_drain(name, kind):
     assert isinstance(miner_of(name, DrainSettings()), kind)
     assert Spec("own", "", "", "", "<Content>", None).miner == "drain"
+
+
+def test_ids_that_are_found_as_sessions_are_masked_though_they_are_words(tmp_path):
+    """Every session had keys of its own, which no other session shared."""
+    users = ("ann", "bob", "cleo")
+    log = own_log(tmp_path, *[f"basket of {users[n % 3]} holds {n} things" for n in range(30)])
+    layout = ("--format", "<Date> <Time> <Level> <Component>: <Content>")
+    assert parse_logs.main([str(log), *layout, "--session", "ann|bob|cleo", "--out", str(tmp_path / "a")]) == 0
+    assert list(open_folder(tmp_path / "a").templates.values()) == ["basket of <*> holds <*> things"]
