@@ -193,8 +193,8 @@ def test_a_manifest_names_its_miner_and_one_that_names_none_means_drain(name, ki
 
 def test_ids_that_are_found_as_sessions_are_masked_though_they_are_words(tmp_path):
     """Every session had keys of its own, which no other session shared."""
-    users = ("ann", "bob", "cleo")
-    log = own_log(tmp_path, *[f"basket of {users[n % 3]} holds {n} things" for n in range(30)])
-    layout = ("--format", "<Date> <Time> <Level> <Component>: <Content>")
-    assert parse_logs.main([str(log), *layout, "--session", "ann|bob|cleo", "--out", str(tmp_path / "a")]) == 0
+    users = ["ann", "bob", "cleo", "dora", "eve", "finn"]
+    log = own_log(tmp_path, *[f"basket of {users[n % 6]} holds {n} things" for n in range(30)])
+    layout = ("--format", "<Date> <Time> <Level> <Component>: <Content>", "--session", "|".join(users))
+    assert parse_logs.main([str(log), *layout, "--out", str(tmp_path / "a")]) == 0
     assert list(open_folder(tmp_path / "a").templates.values()) == ["basket of <*> holds <*> things"]
