@@ -18,6 +18,7 @@ class _Template(NamedTuple):
     constants: int  # less than 0
     letters: int  # less than 0
     words: tuple[str, ...]
+    text: str
     open: tuple[int, ...]  # places whose words hold `<*>`
     says_something: bool  # one without a letter stands for values alone
 
@@ -45,7 +46,10 @@ class Known:
 
     def match(self, message: str) -> str | None:
         """Return the template that a message matches, the one with most constant words, then letters; None if none."""
-        words = message.split()
+        return self.match_words(message.split())
+
+    def match_words(self, words: Sequence[str]) -> str | None:
+        """Return the same for a message that was split."""
         best: _Template | None = None
         for constants, words_at, alike in self._groups.get(len(words), ()):  # most constant words first
             if best is not None and constants < -best.constants:
@@ -54,7 +58,7 @@ class Known:
                 if (best is None or template < best) and _fits(template, words):
                     best = template
         best = best or next((template for template in self._lists if _fits_list(template, words)), None)
-        return None if best is None else " ".join(best.words)
+        return None if best is None else best.text
 
 
 def _words_at(places: tuple[int, ...]) -> Callable[[Sequence[str]], Any]:
@@ -67,10 +71,10 @@ def _template(text: str) -> _Template:
     places = tuple(place for place, word in enumerate(words) if PARAMETER in word)
     fixed = [word.replace(PARAMETER, "") for word in words]
     says_something = any(letter.isalnum() for word in fixed for letter in word)
-    return _Template(len(places) - len(words), -sum(map(len, fixed)), words, places, says_something)
+    return _Template(len(places) - len(words), -sum(map(len, fixed)), words, text, places, says_something)
 
 
-def _fits(template: _Template, words: list[str]) -> bool:
+def _fits(template: _Template, words: Sequence[str]) -> bool:
     """Return whether words match the open places of a template of as many."""
     for place in template.open:
         pattern, word = template.words[place], words[place]
@@ -98,7 +102,7 @@ def _fits_word(pattern: str, word: str) -> bool:
     return len(word) - len(last) >= place and word.endswith(last)
 
 
-def _fits_list(template: _Template, words: list[str]) -> bool:
+def _fits_list(template: _Template, words: Sequence[str]) -> bool:
     """Return whether words match a template with lists; a list takes all values that stand in a row."""
     place = 0
     for pattern in template.words:

@@ -65,7 +65,7 @@ def mine(messages: Sequence[str], counts: Sequence[int]) -> list[str]:
     by_length: dict[int, Rows] = defaultdict(lambda: defaultdict(list))
     for number, words in enumerate(tokens):
         by_length[len(words)][shape_of(words)].append(number)
-    log = _Log(counts, frozenset(name for words in tokens for name in names_in(words)))
+    log = _Log(counts, names_in(tokens))
     groups = [(row, found) for rows in by_length.values() for row, found in _with_slots(rows, log).items()]
     lists = _lists(groups)
     templates = [""] * len(tokens)
@@ -73,17 +73,17 @@ def mine(messages: Sequence[str], counts: Sequence[int]) -> list[str]:
         template = lists.get(row) or " ".join(map(_written, zip(*(tokens[number] for number in found), strict=True)))
         for number in found:
             templates[number] = template
-    return _settled(messages, templates)
+    return _settled(tokens, templates)
 
 
-def _settled(messages: Sequence[str], templates: list[str]) -> list[str]:
+def _settled(messages: list[list[str]], templates: list[str]) -> list[str]:
     """Return the template that each message matches best; one that matches none is a template itself."""
     known = Known(templates)
-    found = [known.match(message) for message in messages]
+    found = [known.match_words(words) for words in messages]
     if None in found:
-        itself = (" ".join(message.split()) for message, match in zip(messages, found, strict=True) if match is None)
+        itself = (" ".join(words) for words, match in zip(messages, found, strict=True) if match is None)
         known = Known([*templates, *itself])
-        found = [known.match(message) for message in messages]
+        found = [known.match_words(words) for words in messages]
     assert None not in found, "a message matches itself"
     return [template or "" for template in found]
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 
 from parsing.templates.masks import PARAMETER
 
@@ -29,11 +30,11 @@ def shape_of(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(row) if any(word != SLOT for word in row) else tuple(words)
 
 
-def names_in(words: Sequence[str]) -> list[str]:
+def names_in(messages: Sequence[Sequence[str]]) -> frozenset[str]:
     """Return the words that stand where somebody or a machine is named: alice in `for user alice` and `user=alice`."""
-    keyed = [(word, parts(word)[0]) for word in words if "=" in word]
-    behind = [word[len(key) :].strip(_OUTER) for word, key in keyed if key[:-1] in _NOUNS]
-    return [words[place] for place in _names_at(words)] + [word for word in behind if word]
+    keyed = [(word, parts(word)[0]) for word in set(chain.from_iterable(messages)) if "=" in word]
+    behind = {word[len(key) :].strip(_OUTER) for word, key in keyed if key[:-1] in _NOUNS}
+    return frozenset((behind | {words[place] for words in messages for place in _names_at(words)}) - {""})
 
 
 def _names_at(words: Sequence[str]) -> list[int]:
