@@ -50,7 +50,7 @@ class _Log(NamedTuple):
 class _Hole(NamedTuple):
     """Places at which rows differ that are else equal."""
 
-    evidence: float  # of the least evident place, by their number
+    evidence: float  # of the least evident place, half of it if there are several
     first: int  # message
     places: tuple[int, ...]
     rows: list[Row]
@@ -135,7 +135,7 @@ def _holes(rows: Rows, log: _Log) -> list[_Hole]:
 def _rare(rows: Rows, log: _Log) -> list[_Hole]:
     """Return sets of places at which words vary together, none of them in many rows, the most evident first.
 
-    As many words stay as are blanked. A place must show as much more as there are places.
+    As many words stay as are blanked. Each place must show twice what one alone would have to.
     """
     table = list(rows)
     terms = terms_of(table)
@@ -162,7 +162,7 @@ def _rare(rows: Rows, log: _Log) -> list[_Hole]:
 def _hole(alike: list[Row], places: tuple[int, ...], rows: Rows, log: _Log) -> _Hole:
     lines = sum(log.counts[number] for row in alike for number in rows[row])
     least = min(_evidence(list(dict.fromkeys(row[place] for row in alike)), lines, log.names) for place in places)
-    return _Hole(least / len(places), min(rows[row][0] for row in alike), places, alike)
+    return _Hole(least / min(len(places), 2), min(rows[row][0] for row in alike), places, alike)
 
 
 def _best(holes: list[_Hole]) -> list[_Hole]:
