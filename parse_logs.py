@@ -29,7 +29,7 @@ from core.errors import BadInput, printable
 from core.evolution import EVOLUTION, EVOLUTION_SCHEMA, keep_answers, read_evolution, write_evolution
 from core.logs import LogFile
 from core.raw_lines import keep_place
-from parsing.datasets import OWN_MASKS, PROTOCOLS, UPDATED_SAMPLE, Spec
+from parsing.datasets import PROTOCOLS, UPDATED_SAMPLE, Spec
 from parsing.lines.blocks import read_here, read_log
 from parsing.lines.download import fetch
 from parsing.lines.on_ray import read_with_ray
@@ -42,6 +42,7 @@ from parsing.sequences.place import refuse_lost_answers, refuse_other_sources, r
 from parsing.sequences.ready import write_key_files, write_key_stream
 from parsing.sequences.resplit import resplit
 from parsing.simulate import LABELED_SESSIONS, SESSIONS, SimulatedLog, simulate
+from parsing.templates.own_masks import own_masks
 from parsing.update import updated
 from parsing.workflows.fetching import fetch_workflow
 from parsing.workflows.folder import Made, write_workflow
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 def check_log(arguments: list[str]) -> int:
     """Print what the first lines of a log look like, what fails and why; return the exit code."""
     options = read_options(__doc__, arguments[1:])
-    return check(Path(options.name), options.format or "auto", options.session, OWN_MASKS)
+    return check(Path(options.name), options.format or "auto", options.session, own_masks(options.session))
 
 
 def parse_log(arguments: list[str]) -> int:

@@ -1,86 +1,98 @@
-"""Log keys beside hand-made templates: Loghub's 2,000-line samples of HDFS, BGL and Thunderbird (Zhu et al. 2023).
+"""Templates of logs that nothing is known about, beside hand-made ones: Loghub's samples of 2,000 lines.
 
     python -m benchmarks.templates --folder FOLDER [--json FILE]
 
-FOLDER holds HDFS_2k.log.gz and HDFS_2k.log_structured.csv.gz, and so for BGL and Thunderbird.
+Every NAME_2k.log.gz that lies in FOLDER beside its NAME_2k.log_structured*.csv.gz is a row (`_corrected` is preferred,
+the truth of Khan et al. 2022). All sides parse the column Content, with nothing set for a system:
 
-`ours` is the parser as it stands: header, masks and Drain settings of the data set, Drain3 on distinct masked
-messages. `drain3` is Drain3 fed the same contents line by line with the masks and settings of logparser's benchmark of
-Drain (github.com/logpai/logparser, logparser/Drain/benchmark.py). `loghub` is the same on the contents that Loghub
-cut out, which differ for Thunderbird alone: there Loghub's header ends after `component[pid]:`, ours before it.
+`ours` is the way of an own log (parsing/templates: own_masks, slots). `before` is that of versions up to 0.9: masks of
+addresses and numbers, Drain3 on the distinct masked messages. `drain3` is Drain3 fed line by line with the masks and
+settings of its documented example (github.com/logpai/Drain3, examples/drain3.ini), but for its extra delimiter `_`,
+which splits words of the truth.
 
-Grouping accuracy (Zhu et al. 2019): the share of lines whose group holds the very lines of its true group.
-Parsing accuracy (Dai et al. 2020): the share of lines whose template is the true one but for the width of blanks. Where
-our content starts before Loghub's, as many leading words of the template are left out as are of the line. The truth
-writes blk_<*> and <*>:<*> where masks blank whole words, so lenient parsing accuracy takes every word that contains
-<*> for <*> on both sides.
+GA, grouping accuracy (Zhu et al. 2019): the share of lines whose group holds the very lines of its true group.
+FGA, F1 of groups (Jiang et al. 2024): a found group is right if it holds the very lines of a true group.
+Lenient PA: the share of lines with the words of the true template, where a word that contains <*> is <*>.
 """
 
 import argparse
+import re
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import polars as pl
+from drain3.masking import LogMasker, MaskingInstruction
 
 from benchmarks.command import parser_of, run
-from core.logs import LogFile
-from parsing.datasets import SPECS, Spec
-from parsing.lines.blocks import read_block
-from parsing.lines.headers import compile_header
+from core.errors import BadInput
 from parsing.templates.drain import DrainSettings, mine, new_drain
-from parsing.templates.masks import PARAMETER, Mask, distinct_messages, masked
+from parsing.templates.masks import PARAMETER, Mask, distinct_messages
+from parsing.templates.own_masks import OWN_MASKS
+from parsing.templates.slots import mine as mine_slots
 
-PUBLISHED = {  # logparser's benchmark; its depths are those of Drain3
-    "hdfs": (r"blk_-?[0-9]+", r"([0-9]+\.){3}[0-9]+(:[0-9]+)?"),
-    "bgl": (r"core\.[0-9]+",),
-    "thunderbird": (r"([0-9]+\.){3}[0-9]+",),
-}
-PUBLISHED_DRAIN = DrainSettings(depth=4, similarity=0.5, max_children=100)
-MEASURES = ("grouping_accuracy", "parsing_accuracy", "parsing_accuracy_lenient")
-SHOWN = 10  # differing templates of a data set
-
-Parser = Callable[[pl.DataFrame], list[str]]  # from `Content` to the template of each line
-
-
-@dataclass(frozen=True)
-class Truth:
-    """`line, Content, EventId, EventTemplate` of every line, and `line, Content` as our header cuts it."""
-
-    labeled: pl.DataFrame
-    events: pl.DataFrame
-
-    @classmethod
-    def read(cls, folder: Path, spec: Spec) -> "Truth":
-        """Read both files of a sample; a line that our header refuses has an empty content."""
-        log = folder / f"{spec.title.split()[0]}_2k.log.gz"
-        labeled = pl.read_csv(log.with_name(f"{log.stem}_structured.csv.gz"), infer_schema=False)
-        labeled = labeled.select(pl.col("LineId").cast(pl.Int64).alias("line"), "Content", "EventId", "EventTemplate")
-        blocks = (read_block(block, spec, compile_header(spec.header)).events for block in LogFile(log).blocks())
-        read = pl.concat(blocks).select("line", "Content").unique("line", keep="first")
-        events = labeled.select("line").join(read, on="line", how="left", maintain_order="left")
-        return cls(labeled, events.with_columns(pl.col("Content").fill_null("")))
-
-    def extra_words(self) -> list[int]:
-        """Return how many words each of our contents has before Loghub's."""
-        words = [contents["Content"].str.count_matches(r"\S+") for contents in (self.events, self.labeled)]
-        return (words[0].cast(pl.Int64) - words[1].cast(pl.Int64)).to_list()
+_NUMBER = r"(^|[^A-Za-z0-9])[-+]?[0-9]+([^A-Za-z0-9]|$)"
+BEFORE_MASKS = (
+    Mask("address", r"/?[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(?::[0-9]+)?:?"),
+    Mask("number", _NUMBER, "${1}<*>${2}"),
+    Mask("number next to a number", _NUMBER, "${1}<*>${2}"),
+)
+_START, _END = r"((?<=[^A-Za-z0-9])|^)", r"((?=[^A-Za-z0-9])|$)"
+EXAMPLE_MASKS = [
+    MaskingInstruction(rf"{_START}(([0-9a-f]{{2,}}:){{3,}}([0-9a-f]{{2,}})){_END}", "ID"),
+    MaskingInstruction(rf"{_START}(\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}\.\d{{1,3}}){_END}", "IP"),
+    MaskingInstruction(rf"{_START}([0-9a-f]{{6,}} ?){{3,}}{_END}", "SEQ"),
+    MaskingInstruction(rf"{_START}([0-9A-F]{{4}} ?){{4,}}{_END}", "SEQ"),
+    MaskingInstruction(rf"{_START}(0x[a-f0-9A-F]+){_END}", "HEX"),
+    MaskingInstruction(rf"{_START}([\-\+]?\d+){_END}", "NUM"),
+    MaskingInstruction(r"(?<=executed cmd )(\".+?\")(?=[\s;\:\]\.\,])", "CMD"),
+]
+EXAMPLE_DRAIN = DrainSettings(depth=4, similarity=0.4, max_children=100)
+COLUMNS = ("Content", "EventId", "EventTemplate")
+MEASURES = ("ga", "fga", "lenient_pa")
 
 
-def ours(contents: pl.DataFrame, spec: Spec) -> list[str]:
-    """Return the template of each line by the parser as it stands."""
-    messages, places = distinct_messages(contents["Content"], spec.masks)
-    templates = mine(messages.to_list(), spec.drain)
-    return [templates[place] for place in places]
+def ours(contents: pl.Series) -> list[str]:
+    """Return the template of each message as an own log gets it."""
+    messages, places = distinct_messages(contents, OWN_MASKS)
+    counts = pl.Series(places).value_counts().sort("")["count"].to_list()
+    return pl.Series(mine_slots(messages.to_list(), counts), dtype=pl.String).gather(places).to_list()
 
 
-def line_by_line(contents: pl.DataFrame, patterns: tuple[str, ...], settings: DrainSettings) -> list[str]:
-    """Return the final template of each line, Drain3 seeing every line with the patterns blanked."""
-    drain = new_drain(settings)
-    messages = contents.select(masked(pl.col("Content"), tuple(Mask("", pattern) for pattern in patterns)))
-    clusters = [drain.add_log_message(message)[0] for message in messages["Content"]]
-    return [cluster.get_template() for cluster in clusters]
+def before(contents: pl.Series) -> list[str]:
+    """Return the template of each message as an own log got it before."""
+    messages, places = distinct_messages(contents, BEFORE_MASKS)
+    return pl.Series(mine(messages.to_list(), DrainSettings()), dtype=pl.String).gather(places).to_list()
+
+
+def drain3(contents: pl.Series) -> list[str]:
+    """Return the final template of each message, Drain3 seeing every line with the masks of its example."""
+    masker, drain = LogMasker(EXAMPLE_MASKS, "<:", ":>"), new_drain(EXAMPLE_DRAIN)
+    clusters = [drain.add_log_message(masker.mask(content))[0] for content in contents]
+    return [re.sub("<:[A-Z]+:>", PARAMETER, cluster.get_template()) for cluster in clusters]
+
+
+SIDES: dict[str, Callable[[pl.Series], list[str]]] = {"ours": ours, "before": before, "drain3": drain3}
+
+
+def samples(folder: Path) -> dict[str, pl.DataFrame]:
+    """Return `Content, EventId, EventTemplate` of each sample in the folder, by its name; raise BadInput for none."""
+    found = {}
+    for log in sorted(folder.glob("*_2k.log.gz")):
+        truths = sorted(folder.glob(f"{log.stem}_structured*.csv.gz"), key=lambda path: "_corrected" not in path.name)
+        if truths:
+            found[log.name.removesuffix("_2k.log.gz")] = read_truth(truths[0])
+    if not found:
+        raise BadInput(f"{folder} holds no NAME_2k.log.gz with its NAME_2k.log_structured.csv.gz; try: ls {folder}")
+    return found
+
+
+def read_truth(path: Path) -> pl.DataFrame:
+    """Return the three columns of a structured file, empty texts for missing ones."""
+    try:
+        return pl.read_csv(path, columns=list(COLUMNS), infer_schema=False).with_columns(pl.col(COLUMNS).fill_null(""))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise BadInput(f"{path} has no columns {', '.join(COLUMNS)}; look into it with: zcat {path} | head") from error
 
 
 def grouped_alike(truth: pl.Series, found: pl.Series) -> pl.Series:
@@ -90,81 +102,63 @@ def grouped_alike(truth: pl.Series, found: pl.Series) -> pl.Series:
     return both.select((shared == true) & (shared == own)).to_series()
 
 
-def words_of(templates: list[str], leave_out: list[int], lenient: bool) -> list[list[str]]:
-    """Return the words of each template without so many leading ones; lenient: a word that contains <*> is <*>."""
-    words = [text.split()[max(count, 0) :] for text, count in zip(templates, leave_out, strict=True)]
-    return [[PARAMETER if lenient and PARAMETER in word else word for word in line] for line in words]
+def lenient_words(template: str) -> list[str]:
+    """Return the words of a template; one that contains <*> is <*>."""
+    return [PARAMETER if PARAMETER in word else word for word in template.split()]
 
 
-def measure(truth: Truth, templates: list[str], leave_out: list[int]) -> dict[str, float]:
+def measure(truth: pl.DataFrame, templates: list[str]) -> dict[str, float]:
     """Return the three measures of the templates of the lines of a sample."""
-    figures = {MEASURES[0]: grouped_alike(truth.labeled["EventId"], pl.Series(templates)).mean()}
-    for name, lenient in zip(MEASURES[1:], (False, True), strict=True):
-        true = words_of(truth.labeled["EventTemplate"].to_list(), [0] * len(templates), lenient)
-        found = words_of(templates, leave_out, lenient)
-        figures[name] = sum(a == b for a, b in zip(true, found, strict=True)) / len(true)
+    found = pl.Series(templates, dtype=pl.String)
+    alike = grouped_alike(truth["EventId"], found)
+    right = found.filter(alike).n_unique()
+    same = (lenient_words(a) == lenient_words(b) for a, b in zip(truth["EventTemplate"], templates, strict=True))
+    values = (alike.mean(), 2 * right / (found.n_unique() + truth["EventId"].n_unique()), sum(same) / len(templates))
+    return dict(zip(MEASURES, map(float, values), strict=True))
+
+
+def timed(side: Callable[[pl.Series], list[str]], contents: pl.Series) -> tuple[list[str], float]:
+    """Return the templates, and messages a second in the faster of two runs: the first compiles the masks."""
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        templates = side(contents)
+        seconds.append(time.perf_counter() - started)
+    return templates, len(contents) / min(seconds)
+
+
+def measure_all(options: argparse.Namespace) -> dict[str, float]:
+    """Measure all samples of the folder, print a table and return the figures, the means as those of `mean`."""
+    figures: dict[str, float] = {}
+    names = (*MEASURES, "templates", "messages_per_second")
+    print(f"{'GA, FGA, lenient PA, templates, messages/s':<44}{'true':>6}")
+    for system, truth in samples(options.folder).items():
+        figures[f"{system}_templates_true"] = truth["EventId"].n_unique()
+        for name, side in SIDES.items():
+            templates, speed = timed(side, truth["Content"])
+            values = measure(truth, templates) | {"templates": len(set(templates)), names[-1]: round(speed)}
+            figures |= {f"{system}_{name}_{measured}": values[measured] for measured in names}
+        show(system, figures)
+    systems = [name.removesuffix("_templates_true") for name in figures if name.endswith("_templates_true")]
+    for name in SIDES:
+        for measured in names:
+            values_of = [figures[f"{system}_{name}_{measured}"] for system in systems]
+            figures[f"mean_{name}_{measured}"] = sum(values_of) / len(values_of)
+    show("mean", figures)
     return figures
 
 
-def differences(truth: Truth, templates: list[str]) -> list[tuple[int, str, str, str]]:
-    """Return `lines, true template, what became of it, our main template` of each true group that is none of ours.
-
-    Most lines first.
-    """
-    frame = truth.labeled.with_columns(found=pl.Series(templates))
-    frame = frame.filter(~grouped_alike(frame["EventId"], frame["found"]))
-    rows = []
-    for (event,), lines in frame.group_by("EventId", maintain_order=True):
-        found = lines["found"].value_counts(sort=True)["found"]
-        others = frame.filter(pl.col("found").is_in(found.implode()), pl.col("EventId") != event)["EventId"].unique()
-        reasons = [f"split into {len(found)}"] * (len(found) > 1)
-        reasons += [f"merged with {', '.join(sorted(others))}"] * (len(others) > 0)
-        rows.append((len(lines), f"{event} {lines['EventTemplate'][0]}", "; ".join(reasons), found[0]))
-    return sorted(rows, key=lambda row: -row[0])
-
-
-def compare(truth: Truth, spec: Spec) -> tuple[dict[str, float], list[tuple[int, str, str, str]]]:
-    """Return all figures of a data set and what our parser groups differently."""
-    published: Parser = partial(line_by_line, patterns=PUBLISHED[spec.name], settings=PUBLISHED_DRAIN)
-    extra, own = truth.extra_words(), ours(truth.events, spec)
-    none = [0] * len(extra)
-    found = {"": (own, extra), "_drain3": (published(truth.events), extra), "_loghub": (published(truth.labeled), none)}
-    figures = {}
-    for suffix, (templates, leave_out) in found.items():
-        for name, value in measure(truth, templates, leave_out).items():
-            figures[f"{spec.name}_{name}{suffix}"] = value
-        figures[f"{spec.name}_templates{suffix}"] = len(set(templates))
-    figures[f"{spec.name}_templates_true"] = truth.labeled["EventId"].n_unique()
-    figures[f"{spec.name}_refused_lines"] = truth.events["Content"].eq("").sum()
-    return figures, differences(truth, own)
-
-
-def report(spec: Spec, figures: dict[str, float], rows: list[tuple[int, str, str, str]]) -> None:
-    """Print the table of a data set and the true templates that our parser groups differently."""
-    suffixes = {"ours": "", "drain3": "_drain3", "loghub": "_loghub"}
-    print(f"\n{spec.title:<28}{''.join(f'{name:>10}' for name in suffixes)}")
-    for name in MEASURES:
-        values = (figures[f"{spec.name}_{name}{suffix}"] for suffix in suffixes.values())
-        print(f"{name.replace('_', ' '):<28}{''.join(f'{value:>10.4f}' for value in values)}")
-    counts = (figures[f"{spec.name}_templates{suffix}"] for suffix in suffixes.values())
-    print(f"{'templates':<28}{''.join(f'{value:>10}' for value in counts)}")
-    true, refused = (figures[f"{spec.name}_{name}"] for name in ("templates_true", "refused_lines"))
-    print(f"{true} true templates, {len(rows)} grouped differently by ours; {refused} lines refused by our header")
-    for lines, template, reason, found in rows[:SHOWN]:
-        print(f"  {lines:>4} lines  {template[:60]:<60}  {reason[:40]:<40}  ours: {found[:60]}")
-
-
-def measure_all(options: argparse.Namespace) -> dict:
-    """Measure all three samples, print the tables and return the figures."""
-    found = {}
-    for spec in map(SPECS.get, PUBLISHED):
-        figures, rows = compare(Truth.read(options.folder, spec), spec)
-        report(spec, figures, rows)
-        found |= figures
-    return found
+def show(system: str, figures: dict[str, float]) -> None:
+    """Print the lines of a system."""
+    for name in SIDES:
+        ga, fga, pa, templates, speed = (
+            figures[f"{system}_{name}_{measured}"] for measured in (*MEASURES, "templates", "messages_per_second")
+        )
+        true = figures.get(f"{system}_templates_true", "") if name == "ours" else ""
+        print(f"{system:<14}{name:<8}{ga:>7.3f}{fga:>7.3f}{pa:>7.3f}{templates:>7.0f}{speed:>9,.0f}{true:>6}")
 
 
 if __name__ == "__main__":
     parser = parser_of(__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="folder of the three samples of Loghub")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of samples of Loghub")
     run(parser.parse_args(), measure_all, table=False)

@@ -43,6 +43,7 @@ class Spec:
     session: str | None = None
     label_field: str | None = None
     masks: tuple[Mask, ...] = ()
+    miner: str = "drain"  # or "slots", that of own logs; a manifest that does not say it was written with Drain
     drain: DrainSettings = field(default_factory=DrainSettings)
     loggpt: tuple[tuple[Mask, ...], DrainSettings] | None = None  # masks and settings of that protocol, if different
     download: Download | None = None
@@ -64,7 +65,6 @@ _NUMBER_BLANKED = "${1}" + PARAMETER + "${2}"
 _NUMBERS = (Mask("number", _NUMBER, _NUMBER_BLANKED), Mask("number next to a number", _NUMBER, _NUMBER_BLANKED))
 _BLOCK = Mask("block id", r"blk_-?[0-9]+")
 _ADDRESS = Mask("address", r"/?[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(?::[0-9]+)?:?")
-OWN_MASKS = (_ADDRESS, *_NUMBERS)  # for logs that nothing is known about
 _HEX = r"[0-9a-fA-F]"
 
 _HDFS: dict[str, Any] = {
@@ -75,8 +75,9 @@ _HDFS: dict[str, Any] = {
     "drain": DrainSettings(depth=4, similarity=0.5, max_children=100),  # LogGPT: depth 4, st 0.5, maxChild 100
 }
 _GUID = Mask("hexadecimal id and its braces", rf"<{_HEX}{{16}}>\{{[^}}]*\}}")
-# Ours, found on the 2,000 lines of Loghub's sample (benchmarks/templates.py). No number mask: the hand-made templates
-# keep uid=0 and line numbers of source files, and numbers in front of a message would merge different programs.
+# Ours, found on the 2,000 lines of Loghub's sample (benchmarks/data_set_templates.py). No number mask: the hand-made
+# templates keep uid=0 and line numbers of source files, and numbers in front of a message would merge different
+# programs.
 _SUPERCOMPUTER_MASKS = (
     _ADDRESS,
     Mask("MAC address", rf"\b{_HEX}{{2}}(?::{_HEX}{{2}}){{5}}\b"),

@@ -1,7 +1,8 @@
 """A log that is still being written, read as a trained run read its own: blocks of lines to events with keys.
 
-A line has the key that the batch would give it. A template that the run never saw gets a key of its own, mined of the
-new messages so far, so that its name may still change, but not that it is new.
+A line has the key that the batch would give it. A template that the run never saw gets a key of its own, which stays
+the same; where the run was mined by Drain, which learns of the new messages, its name may still change, but not that
+it is new.
 """
 
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ from parsing.lines.times import names_year
 from parsing.lines.years import Years
 from parsing.sequences.cut import Pauses
 from parsing.sequences.group import Grouping
-from parsing.templates.drain import match, new_drain, tree_of
 from parsing.templates.messages import read_templates, template_key
+from parsing.templates.miners import miner_of
 
 MOST_MESSAGES = 100_000  # distinct masked messages whose key is remembered; the table begins anew beyond them
 
@@ -37,9 +38,9 @@ class LiveReader:
         self.has_times = self._spec.time is not None
         self._header = compile_header(self._spec.header)
         known = learned.folder / "templates.csv"
-        self._tree = None if plan.mine == "none" else tree_of(read_templates(known), self._spec.drain)
+        miner = miner_of(self._spec.miner, self._spec.drain)
+        self._reader = None if plan.mine == "none" else miner.reader(read_templates(known))
         self._learned = learned.templates  # new ones are added, for whatever reads words
-        self._others = new_drain(self._spec.drain)
         self._years = Years() if self._spec.time and not names_year(self._spec.time) else None
         self._keys: dict[str, str] = {}
 
@@ -72,9 +73,7 @@ class LiveReader:
 
     def _key_of(self, message: str) -> str:
         """Return the key of a message: that of its template, or of the message where each is a key of its own."""
-        template = match(self._tree, message) if self._tree else message
-        if template is None:
-            template = self._others.add_log_message(message)[0].get_template()
+        template = self._reader.template(message) if self._reader else message
         key = template_key(template)
         if key not in self._learned:
             self.templates[key] = self._learned[key] = template

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import BadInput
 from core.logs import LogFile
-from parsing.datasets import OWN_MASKS, PROTOCOLS, SPECS, Spec, grouping_of
+from parsing.datasets import PROTOCOLS, SPECS, Spec, grouping_of
 from parsing.lines.headers import compile_header, split_fields
 from parsing.lines.proposals import propose_format
 from parsing.lines.times import guess_time
@@ -18,6 +18,7 @@ from parsing.sequences.group import Grouping
 from parsing.sequences.split import SplitSettings
 from parsing.templates.drain import DrainSettings
 from parsing.templates.masks import MESSAGE_MASKS, Mask
+from parsing.templates.own_masks import OWN_MASKS, own_masks
 from parsing.workflows import specs as workflows
 
 GUESSED_FROM = 1_000  # lines
@@ -210,7 +211,7 @@ def _own(options: argparse.Namespace, given: dict) -> Spec:
         raise BadInput(f"The session pattern {session!r} {problem}; quote it, such as --session 'req-[0-9a-f]+'.")
     header, recipe = first_look(options.log, options.format or given["format"], options.time or given.get("time"))
     label = options.label_field or (given.get("label") or "").removesuffix(" != -") or None
-    masks = tuple(Mask(**mask) for mask in given["masks"]) if "masks" in given else OWN_MASKS
+    masks = tuple(Mask(**mask) for mask in given["masks"]) if "masks" in given else own_masks(session)
     return Spec(
         name=Path(options.name).name.split(".")[0],
         title=f"own log {Path(options.name).name}",
@@ -221,6 +222,7 @@ def _own(options: argparse.Namespace, given: dict) -> Spec:
         session=session,
         label_field=label,
         masks=masks,
+        miner="drain" if "drain" in given else "slots",
         drain=DrainSettings(**given.get("drain", {})),
     )
 
@@ -313,7 +315,7 @@ def without_parser(options: argparse.Namespace, spec: Spec | None) -> Spec:
         raise BadInput("--mine none is for raw logs; ready-made keys are not mined anyway, so leave it out.")
     if options.templates:
         raise BadInput("--mine none makes every message a key of its own; leave out --templates, or --mine none.")
-    own = () if spec.name in SPECS or spec.masks == OWN_MASKS else spec.masks
+    own = () if spec.name in SPECS else tuple(mask for mask in spec.masks if mask not in OWN_MASKS)
     return replace(spec, masks=(*own, *MESSAGE_MASKS))
 
 

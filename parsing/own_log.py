@@ -12,8 +12,8 @@ from parsing.lines.headers import JSON, Header, compile_header, literal_pattern,
 from parsing.lines.proposals import propose_format
 from parsing.lines.times import guess_time
 from parsing.own_spec import regex_problem
-from parsing.templates.drain import DrainSettings, mine
 from parsing.templates.masks import Mask, masked
+from parsing.templates.slots import mine
 
 LINES = 10_000  # read for the counts and the templates
 SHOWN = 20
@@ -146,7 +146,7 @@ def _print_sessions(matched: pl.DataFrame, session: str | None) -> None:
 def _print_templates(content: pl.Series, masks: tuple[Mask, ...]) -> None:
     messages = content.to_frame().select(message=masked(pl.col("Content"), masks))
     counts = messages.group_by("message", maintain_order=True).len()
-    templates = pl.Series("template", mine(counts["message"].to_list(), DrainSettings()))
+    templates = pl.Series("template", mine(counts["message"].to_list(), counts["len"].to_list()))
     by_template = counts.with_columns(templates).group_by("template", maintain_order=True).agg(pl.col("len").sum())
     top = by_template.sort("len", descending=True, maintain_order=True).head(TEMPLATES)
     print(f"\nTemplates: {len(by_template):,} as a first guess, the most frequent:")

@@ -26,8 +26,8 @@ from parsing.sequences.split import (
     split_sequences,
 )
 from parsing.sequences.store import NO_LABEL, EventStore
-from parsing.templates.drain import match_templates, mine, mine_others, mine_some
 from parsing.templates.messages import check_matched, read_templates
+from parsing.templates.miners import mine_others, miner_of
 
 
 @dataclass(frozen=True)
@@ -142,21 +142,22 @@ def worst_labels(store: EventStore, groups: Groups) -> np.ndarray:
 
 def find_templates(raw: RawLog, groups: Groups, codes: np.ndarray, spec: Spec, plan: Plan) -> Sequence[str | None]:
     """Return the template of each distinct message, as `--mine` and `--templates` ask; None if it matches none."""
-    messages = list(raw.messages.numbers)
+    messages, counts = list(raw.messages.numbers), raw.messages.counts.tolist()
+    miner = miner_of(spec.miner, spec.drain)
     if plan.mine == "none":
         return messages
     if plan.templates:
-        matched = match_templates(messages, read_templates(plan.templates), spec.drain)
-        return mine_others(messages, matched, spec.drain) if plan.evolve else matched
+        matched = miner.match(messages, read_templates(plan.templates))
+        return mine_others(miner, messages, counts, matched) if plan.evolve else matched
     if plan.mine == "whole":
-        return mine(messages, spec.drain)
+        return miner.mine(messages, counts)
     learned = np.zeros(len(messages), bool)
     chosen = np.flatnonzero((codes == TRAIN) | (codes == VALIDATION))
     for first, last, start, stop in batches(groups):
         numbers = raw.store.read("message", start, stop)
         for sequence in chosen[(chosen >= first) & (chosen < last)]:
             learned[numbers[groups.starts[sequence] - start : groups.stops[sequence] - start]] = True
-    return mine_some(messages, learned, spec.drain)
+    return miner.mine_some(messages, counts, learned)
 
 
 def write_sequences(folder: Path, sequences: Sequences) -> None:

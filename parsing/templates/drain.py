@@ -76,11 +76,5 @@ def match(tree: Drain, message: str) -> str | None:
     return _template(tree.match(message, "fallback"))
 
 
-def mine_others(messages: list[str], matched: list[str | None], settings: DrainSettings) -> list[str]:
-    """Return `matched` with templates mined of the messages that have none there."""
-    mined = iter(mine([message for message, found in zip(messages, matched, strict=True) if found is None], settings))
-    return [next(mined) if found is None else found for found in matched]
-
-
 def _template(cluster: LogCluster | None) -> str | None:
     return cluster.get_template() if cluster else None
