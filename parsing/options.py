@@ -10,8 +10,9 @@ from core.errors import BadInput
 from core.logs import LogFile
 from parsing.datasets import OWN_MASKS, PROTOCOLS, SPECS, Spec, grouping_of
 from parsing.lines.headers import compile_header, split_fields
-from parsing.lines.proposals import propose_format
+from parsing.lines.proposals import LOOKED_FROM, propose
 from parsing.lines.times import guess_time
+from parsing.own_log import refuse_empty
 from parsing.own_spec import load_own_spec, regex_problem
 from parsing.sequences.assemble import Plan
 from parsing.sequences.group import Grouping
@@ -20,7 +21,6 @@ from parsing.templates.drain import DrainSettings
 from parsing.templates.masks import MESSAGE_MASKS, Mask
 from parsing.workflows import specs as workflows
 
-GUESSED_FROM = 1_000  # lines
 MOST_SECONDS = 100 * 366 * 86_400
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 ENDINGS = ("", "log", "txt", "csv", "json", "jsonl", "parquet", "yaml", "yml", "gz", "tgz", "tar", "zst", "zip")
@@ -227,15 +227,20 @@ def _own(options: argparse.Namespace, given: dict) -> Spec:
 
 def first_look(log: Path, format: str, recipe: str | None) -> tuple[str, str | None]:
     """Return the header format and the time recipe, guessed from the first lines where they are not given."""
-    lines = LogFile(log).head(GUESSED_FROM)
-    found = propose_format(lines["text"].to_list()) if format == "auto" else format
-    if found is None:
-        raise BadInput(
-            f"{log} has no known header; say how its lines begin with --format "
-            f"'<Date> <Time> <Content>', and try it with: python parse_logs.py check {log} --format FORMAT"
-        )
-    header = compile_header(found)
-    return found, recipe or guess_time(header, split_fields(lines, header, header.fields)[0])
+    lines = LogFile(log).head(LOOKED_FROM)
+    if format == "auto":
+        proposed = propose(lines)
+        if proposed is None:
+            raise BadInput(
+                f"{log} has no known header; say how its lines begin with --format "
+                f"'<Date> <Time> <Content>', and try it with: python parse_logs.py check {log} --format FORMAT"
+            )
+        format, recipe = proposed.format, recipe or proposed.time
+    header = compile_header(format)
+    matched, _ = split_fields(lines, header, header.fields)
+    if len(matched):
+        refuse_empty(log, header, lines, matched)
+    return format, recipe or guess_time(header, matched)
 
 
 def find_grouping(options: argparse.Namespace, spec: Spec | None, protocol: str) -> Grouping:
