@@ -155,12 +155,19 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
         answered = job.options.out / EVOLUTION
         print_evolution(ask_about_new(folder, open_folder(job.plan.templates.parent), sequences, answered), answered)
     keep_place(folder, log)
+    if raw.further_lines:
+        print(
+            f"  {raw.further_lines:,} lines without a header belong to the event before them (--continuation reject "
+            "leaves them out)"
+        )
     if log.undecodable:
         print(
             f"  {printable(str(log.path))} line {log.first_undecodable:,} is not UTF-8 ({log.undecodable:,} such "
             "lines): their bad bytes were read as U+FFFD and the lines kept; to convert the log: iconv -t UTF-8"
         )
     read = {"lines": raw.read_lines, "lines_in_sequences": raw.read_lines - rejected.rows, "rejected": rejected.rows}
+    told = {"further_lines": raw.further_lines, "lines_without_session": raw.without_session}
+    read |= {name: count for name, count in told.items() if count}
     read |= {"undecodable": log.undecodable, "anomalous_lines": raw.anomalous_lines}
     return sources.result(), protocol, read | counts, pauses
 

@@ -42,6 +42,7 @@ class Spec:
     time: str | None
     session: str | None = None
     label_field: str | None = None
+    continuation: str = "reject"  # of lines without the header: "join" the event before, or "reject" them
     masks: tuple[Mask, ...] = ()
     drain: DrainSettings = field(default_factory=DrainSettings)
     loggpt: tuple[tuple[Mask, ...], DrainSettings] | None = None  # masks and settings of that protocol, if different

@@ -4,6 +4,7 @@ A line has the key that the batch would give it. A template that the run never s
 new messages so far, so that its name may still change, but not that it is new.
 """
 
+import time
 from collections.abc import Iterator
 
 import polars as pl
@@ -13,6 +14,7 @@ from core.events import Event
 from parsing.datasets import Spec
 from parsing.judged import described, plan_of
 from parsing.lines.blocks import Block, read_block
+from parsing.lines.events import JOIN, Whole, find_start
 from parsing.lines.headers import compile_header
 from parsing.lines.times import names_year
 from parsing.lines.years import Years
@@ -22,6 +24,7 @@ from parsing.templates.drain import match, new_drain, tree_of
 from parsing.templates.messages import read_templates, template_key
 
 MOST_MESSAGES = 100_000  # distinct masked messages whose key is remembered; the table begins anew beyond them
+QUIET_SECONDS = 1.0  # a program that writes a trace writes all of it by then
 
 
 class LiveReader:
@@ -42,9 +45,32 @@ class LiveReader:
         self._others = new_drain(self._spec.drain)
         self._years = Years() if self._spec.time and not names_year(self._spec.time) else None
         self._keys: dict[str, str] = {}
+        joins = self._spec.continuation == JOIN
+        self._whole = Whole(find_start(self._header, self._spec.time)) if joins else None
+        self._grown = time.monotonic()
 
     def read(self, block: pl.DataFrame) -> Iterator[Event]:
-        """Yield the events of a block of lines, a line of several sessions once for each of them."""
+        """Yield the events of a block of lines, a line of several sessions once for each of them.
+
+        Where events have several lines the last one is held back until another begins, or nothing has come for
+        `QUIET_SECONDS`: then its message is what the batch will read.
+        """
+        if self._whole is None:
+            yield from self._events(block)
+        elif len(block):
+            self._grown = time.monotonic()
+            yield from self._events(self._whole.add(block))
+        elif time.monotonic() - self._grown >= QUIET_SECONDS:
+            yield from self.finish()
+
+    def finish(self) -> Iterator[Event]:
+        """Yield the event that was held back."""
+        if self._whole is not None:
+            yield from self._events(self._whole.finish())
+
+    def _events(self, block: pl.DataFrame | None) -> Iterator[Event]:
+        if block is None or block.is_empty():
+            return
         found = read_block(block, self._spec, self._header)
         events = found.events.with_columns(clock=self._clock(found), key=self._keys_of(found))
         if "id" not in events.columns:

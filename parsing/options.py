@@ -9,6 +9,7 @@ from typing import Any
 from core.errors import BadInput
 from core.logs import LogFile
 from parsing.datasets import OWN_MASKS, PROTOCOLS, SPECS, Spec, grouping_of
+from parsing.lines.events import JOIN, POLICIES, REJECT, choose_policy
 from parsing.lines.headers import compile_header, split_fields
 from parsing.lines.proposals import LOOKED_FROM, propose
 from parsing.lines.times import guess_time
@@ -26,6 +27,15 @@ UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 ENDINGS = ("", "log", "txt", "csv", "json", "jsonl", "parquet", "yaml", "yml", "gz", "tgz", "tar", "zst", "zip")
 MOST_SEED = 2**32 - 1  # what every library that draws takes
 WINDOWS = ("window", "step", "window_lines", "step_lines")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the first lines of a log say: how they are read, and what becomes of lines without a header."""
+
+    header: str
+    time: str | None
+    continuation: str
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,10 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--format": {"help": "header as Loghub writes it: '<Date> <Time> <Level> <Component>: <Content>'; or auto"},
         "--time": {"metavar": "RECIPE", "help": "'epoch:Field' or '%%Y-%%m-%%d %%H:%%M:%%S of Date Time'"},
         "--session": {"metavar": "REGEX", "help": "ids in the message that group lines"},
+        "--continuation": {
+            "choices": POLICIES,
+            "help": "lines without a header: join the event before, or reject them (default: as the log looks)",
+        },
         "--label-field": {"metavar": "FIELD", "help": "header field that is -, 0, false or normal for a normal line"},
     },
     "sequences": {
@@ -208,7 +222,12 @@ def _own(options: argparse.Namespace, given: dict) -> Spec:
     session = options.session or given.get("session")
     if session and (problem := regex_problem(session)):
         raise BadInput(f"The session pattern {session!r} {problem}; quote it, such as --session 'req-[0-9a-f]+'.")
-    header, recipe = first_look(options.log, options.format or given["format"], options.time or given.get("time"))
+    look = first_look(options.log, options.format or given["format"], options.time or given.get("time"))
+    continuation = options.continuation or given.get("continuation")
+    if options.engine == "ray":  # its workers begin anywhere
+        if continuation == JOIN:
+            raise BadInput("--engine ray reads a line as an event; give --continuation reject, or leave out --engine.")
+        continuation = REJECT
     label = options.label_field or (given.get("label") or "").removesuffix(" != -") or None
     masks = tuple(Mask(**mask) for mask in given["masks"]) if "masks" in given else OWN_MASKS
     return Spec(
@@ -216,17 +235,18 @@ def _own(options: argparse.Namespace, given: dict) -> Spec:
         title=f"own log {Path(options.name).name}",
         origin=str(options.log.name),
         license="its owner's",
-        header=header,
-        time=recipe,
+        header=look.header,
+        time=look.time,
         session=session,
         label_field=label,
+        continuation=continuation or look.continuation,
         masks=masks,
         drain=DrainSettings(**given.get("drain", {})),
     )
 
 
-def first_look(log: Path, format: str, recipe: str | None) -> tuple[str, str | None]:
-    """Return the header format and the time recipe, guessed from the first lines where they are not given."""
+def first_look(log: Path, format: str, recipe: str | None) -> Look:
+    """Return header format, time recipe and policy, guessed from the first lines where they are not given."""
     lines = LogFile(log).head(LOOKED_FROM)
     if format == "auto":
         proposed = propose(lines)
@@ -240,7 +260,8 @@ def first_look(log: Path, format: str, recipe: str | None) -> tuple[str, str | N
     matched, _ = split_fields(lines, header, header.fields)
     if len(matched):
         refuse_empty(log, header, lines, matched)
-    return format, recipe or guess_time(header, matched)
+    recipe = recipe or guess_time(header, matched)
+    return Look(format, recipe, choose_policy(lines, header, recipe))
 
 
 def find_grouping(options: argparse.Namespace, spec: Spec | None, protocol: str) -> Grouping:

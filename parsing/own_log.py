@@ -9,6 +9,7 @@ import polars as pl
 
 from core.errors import BadInput, printable
 from core.logs import IS_BLANK, LogFile
+from parsing.lines.events import JOIN, choose_policy, find_start, join_lines
 from parsing.lines.headers import Header, compile_header, literal_pattern, split_fields, without_colors
 from parsing.lines.proposals import propose, says_nothing
 from parsing.lines.record_proposals import no_message
@@ -38,11 +39,12 @@ def check(path: Path, format: str, session: str | None, masks: tuple[Mask, ...])
     if matched.is_empty():
         raise BadInput(_no_match(path, header, rejected))
     refuse_empty(path, header, lines, matched)
-    _print_lines(lines.head(SHOWN), header)
-    _print_counts(header, matched, rejected)
-    _print_sessions(matched, session)
-    _print_templates(matched["Content"], masks)
     recipe = recipe or guess_time(header, matched)
+    events, further = _joined(lines, header, matched, rejected, recipe)
+    _print_lines(lines.head(SHOWN), header, further)
+    _print_counts(header, matched, rejected, further)
+    _print_sessions(events, session)
+    _print_templates(events["Content"], masks)
     print(f"\nTime: {recipe or 'no known layout; without --time lines are grouped by session or number'}")
     given = {"--format": header.format, "--time": recipe, "--session": session}
     words = [word for name, value in given.items() if value for word in (name, value)]
@@ -124,8 +126,22 @@ def _record_mismatch(records: Records, text: str) -> str | None:
     return None if count == len(records.columns) else f"line has {count} columns, the format {len(records.columns)}"
 
 
-def _print_lines(lines: pl.DataFrame, header: Header) -> None:
-    """Print a table of the fields, one row per line; for lines that do not match, the reason and their beginning."""
+def _joined(
+    lines: pl.DataFrame, header: Header, matched: pl.DataFrame, rejected: pl.DataFrame, recipe: str | None
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the events with what their further lines tell, and the numbers of these lines."""
+    if choose_policy(lines, header, recipe) != JOIN:
+        return matched, rejected["line"].clear()
+    others = rejected.filter(~IS_BLANK)
+    events, owned = join_lines(matched, others, find_start(header, recipe))
+    return events, others["line"].filter(owned)
+
+
+def _print_lines(lines: pl.DataFrame, header: Header, further: pl.Series) -> None:
+    """Print a table of the fields, one row per line; for lines that do not match, the reason and their beginning.
+
+    `further` are the numbers of lines that belong to the event before them.
+    """
     matched, rejected = split_fields(lines, header, header.fields)
     names = list(header.fields)
     cells = [[str(row[0]), *(_cell(value, 24) for value in row[1:-1]), _cell(row[-1], 60)] for row in matched.rows()]
@@ -133,8 +149,10 @@ def _print_lines(lines: pl.DataFrame, header: Header) -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(names))]  # Content comes last, unpadded
     widths[0] = max(len("line"), len(str(lines["line"].max())))
     shown = {int(row[0]): _aligned(row, widths) for row in cells}
+    belong = set(further)
     for line, text in rejected.rows():
-        shown[line] = f"{line:>{widths[0]}}  does not match, {mismatch(header, text)}: {_cell(text, 60)}"
+        why = "belongs to the event before" if line in belong else f"does not match, {mismatch(header, text)}"
+        shown[line] = f"{line:>{widths[0]}}  {why}: {_cell(text, 60)}"
     print("\n".join([_aligned(table[0], widths), *(shown[line] for line in lines["line"])]))
 
 
@@ -149,11 +167,13 @@ def _cell(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def _print_counts(header: Header, matched: pl.DataFrame, rejected: pl.DataFrame) -> None:
+def _print_counts(header: Header, matched: pl.DataFrame, rejected: pl.DataFrame, further: pl.Series) -> None:
     total, notes = len(matched) + len(rejected), header.records.notes if header.records else ""
-    said = rejected.filter(~IS_BLANK)
+    said = rejected.filter(~IS_BLANK, ~pl.col("line").is_in(further.implode()))
     wrong = said.filter(~pl.col("text").str.contains(notes)) if notes else said
-    blank = f"; {len(rejected) - len(said):,} are blank" if len(said) < len(rejected) else ""
+    count = len(rejected) - len(said) - len(further)
+    blank = f"; {count:,} are blank" if count else ""
+    blank += f"; {len(further):,} belong to the event before them (--continuation join)" if len(further) else ""
     blank += f"; {len(said) - len(wrong):,} say how the log is made" if len(wrong) < len(said) else ""
     print(f"\n{len(matched):,} of the first {total:,} lines match {header.format!r}{blank}")
     if len(wrong):

@@ -1,6 +1,7 @@
 """A log that is still being written, a file or standard input, as blocks of whole lines as they come."""
 
 import os
+import select
 import sys
 import time
 from collections.abc import Iterator
@@ -56,7 +57,13 @@ class Tail:
 
     def _pipe(self, stream: IO[bytes]) -> Iterator[pl.DataFrame]:
         """Yield what a pipe gives, as soon as it gives it."""
-        while read := os.read(stream.fileno(), 1 << 16):
+        while True:
+            if not select.select([stream], [], [], WAIT_SECONDS)[0]:
+                yield _NOTHING
+                continue
+            read = os.read(stream.fileno(), 1 << 16)
+            if not read:
+                break
             yield self._whole_lines(read)
         yield self._last_line()
 
