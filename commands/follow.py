@@ -15,9 +15,10 @@ from typing import TextIO
 from core import evolution
 from core.errors import BadInput
 from core.events import Event
+from core.log_files import STDIN
 from evaluation import fault_scores, triage
 from methods.words.reader import TemplateReader
-from parsing.lines.tail import STDIN, Tail
+from parsing.lines.tail import Tail
 from parsing.live import LiveReader
 from parsing.options import folder_name
 from runs.carried import Carried

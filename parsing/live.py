@@ -16,6 +16,7 @@ from parsing.judged import described, plan_of
 from parsing.lines.blocks import Block, read_block
 from parsing.lines.events import JOIN, Whole, find_start
 from parsing.lines.headers import compile_header
+from parsing.lines.sessions import Begun
 from parsing.lines.times import names_year
 from parsing.lines.years import Years
 from parsing.sequences.cut import Pauses
@@ -48,6 +49,7 @@ class LiveReader:
         joins = self._spec.continuation == JOIN
         self._whole = Whole(find_start(self._header, self._spec.time)) if joins else None
         self._grown = time.monotonic()
+        self._begun = Begun()
 
     def read(self, block: pl.DataFrame) -> Iterator[Event]:
         """Yield the events of a block of lines, a line of several sessions once for each of them.
@@ -72,7 +74,8 @@ class LiveReader:
         if block is None or block.is_empty():
             return
         found = read_block(block, self._spec, self._header)
-        events = found.events.with_columns(clock=self._clock(found), key=self._keys_of(found))
+        numbered = self._begun.add(found.events)
+        events = numbered.with_columns(clock=self._clock(found), key=self._keys_of(found))
         if "id" not in events.columns:
             events = events.with_columns(id=pl.lit(None, pl.String))
         events = events.join(block.rename({"text": "raw"}), on="line", how="left", maintain_order="left")

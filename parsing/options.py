@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
-from core.logs import LogFile
+from core.log_files import find_files
 from parsing.datasets import OWN_MASKS, PROTOCOLS, SPECS, Spec, grouping_of
-from parsing.lines.events import JOIN, POLICIES, REJECT, choose_policy
-from parsing.lines.headers import compile_header, split_fields
-from parsing.lines.proposals import LOOKED_FROM, propose
-from parsing.lines.times import guess_time
-from parsing.own_log import refuse_empty
-from parsing.own_spec import load_own_spec, regex_problem
+from parsing.first_look import find_sessions, first_look, in_order_of_time
+from parsing.lines.events import JOIN, POLICIES, REJECT
+from parsing.own_spec import load_own_spec
 from parsing.sequences.assemble import Plan
 from parsing.sequences.group import Grouping
 from parsing.sequences.split import SplitSettings
@@ -24,18 +21,26 @@ from parsing.workflows import specs as workflows
 
 MOST_SECONDS = 100 * 366 * 86_400
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-ENDINGS = ("", "log", "txt", "csv", "json", "jsonl", "parquet", "yaml", "yml", "gz", "tgz", "tar", "zst", "zip")
+ENDINGS = (
+    "",
+    "log",
+    "txt",
+    "csv",
+    "json",
+    "jsonl",
+    "parquet",
+    "yaml",
+    "yml",
+    "gz",
+    "tgz",
+    "tar",
+    "bz2",
+    "xz",
+    "zst",
+    "zip",
+)
 MOST_SEED = 2**32 - 1  # what every library that draws takes
 WINDOWS = ("window", "step", "window_lines", "step_lines")
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the first lines of a log say: how they are read, and what becomes of lines without a header."""
-
-    header: str
-    time: str | None
-    continuation: str
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,20 @@ def read_options(description: str, arguments: list[str] | None) -> argparse.Name
         section = parser.add_argument_group(group)
         for name, settings in rows.items():
             section.add_argument(name, **settings)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.logs = options.log or []
+    options.log = options.logs[0] if options.logs else None
+    return options
 
 
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "where from": {
         "--log": {
             "type": Path,
-            "help": "raw log: plain, .gz, .zst, .tar.gz or .zip; of a workflow the folder of its runs; downloaded if "
-            "not given",
+            "nargs": "+",
+            "metavar": "FILE",
+            "help": "raw log: plain, .gz, .bz2, .xz, .zst, .tar.gz or .zip; files and folders, read in the order of "
+            "time; - for standard input; of a workflow the folder of its runs; downloaded if not given",
         },
         "--labels": {"type": Path, "help": "labels by session (BlockId,Label), line (line,Label) or time (start,end)"},
         "--keys": {"type": Path, "nargs": "+", "metavar": "FILE", "help": "NORMAL [ABNORMAL] sequences, one a line"},
@@ -79,7 +89,9 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "your own log": {
         "--format": {"help": "header as Loghub writes it: '<Date> <Time> <Level> <Component>: <Content>'; or auto"},
         "--time": {"metavar": "RECIPE", "help": "'epoch:Field' or '%%Y-%%m-%%d %%H:%%M:%%S of Date Time'"},
-        "--session": {"metavar": "REGEX", "help": "ids in the message that group lines"},
+        "--session": {"metavar": "REGEX|FIELD", "help": "ids that group lines, or the field or key that has them"},
+        "--session-begin": {"metavar": "REGEX", "help": "what the first message of each sequence says"},
+        "--session-per-file": {"action": "store_true", "help": "each file of --log is one sequence"},
         "--continuation": {
             "choices": POLICIES,
             "help": "lines without a header: join the event before, or reject them (default: as the log looks)",
@@ -158,13 +170,15 @@ def job_of(options: argparse.Namespace) -> Job:
 
 def workflow_options(options: argparse.Namespace) -> argparse.Namespace:
     """Return the options of a workflow, complete; raise BadInput for one that means nothing to jobs."""
-    means_something = {"name", "log", "protocol", "seed", "out", "replace"}
+    means_something = {"name", "log", "logs", "protocol", "seed", "out", "replace"}
     parsed_nothing = vars(read_options("", [options.name]))
     for name, value in vars(options).items():
         if name not in means_something and value != parsed_nothing[name]:
             raise BadInput(
                 f"--{name.replace('_', '-')} is for logs, and {options.name} is a table of jobs; leave it out."
             )
+    if len(options.logs) > 1:
+        raise BadInput(f"--log takes one folder for {options.name}, that of its runs; leave out the others.")
     _check_seed(options)
     protocol = options.protocol or "runs"
     if protocol not in workflows.PROTOCOLS:
@@ -191,12 +205,13 @@ def find_spec(options: argparse.Namespace) -> tuple[Spec, argparse.Namespace]:
     Windows that a YAML file asks for are added to the options.
     """
     if options.name in SPECS:
-        return SPECS[options.name], options
+        return SPECS[options.name], with_files(options)
     if options.name.endswith((".yaml", ".yml")):
         return _from_yaml(options)
     if options.format:
-        options = _changed(options, log=options.log or Path(options.name))
-        return _own(options, {}), options
+        options = with_files(_changed(options, logs=options.logs or [Path(options.name)]))
+        spec = _own(options, {})
+        return spec, _changed(options, logs=in_order_of_time(options.logs, spec))
     if Path(options.name).is_file():
         raise BadInput(
             f"{options.name} is a file: say how its lines begin, or let it be guessed with: "
@@ -214,20 +229,27 @@ def _from_yaml(options: argparse.Namespace) -> tuple[Spec, argparse.Namespace]:
         raise BadInput(f"{options.name} says how a log is read, not where it is; add --log FILE.")
     if not any(getattr(options, name) for name in WINDOWS):  # the command line wins as a whole
         options = _changed(options, **{name: given.get(name) for name in WINDOWS})
-    return _own(options, given), options
+    spec = _own(options := with_files(options), given)
+    return spec, _changed(options, logs=in_order_of_time(options.logs, spec))
+
+
+def with_files(options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options with every file of the log, those of its folders, too."""
+    logs = [path for path in find_files(options.logs) if path != options.labels] if options.logs else []
+    return _changed(options, logs=logs, log=logs[0] if logs else None)
 
 
 def _own(options: argparse.Namespace, given: dict) -> Spec:
     """Return a spec from options and the keys of a YAML file; options win."""
-    session = options.session or given.get("session")
-    if session and (problem := regex_problem(session)):
-        raise BadInput(f"The session pattern {session!r} {problem}; quote it, such as --session 'req-[0-9a-f]+'.")
     look = first_look(options.log, options.format or given["format"], options.time or given.get("time"))
     continuation = options.continuation or given.get("continuation")
     if options.engine == "ray":  # its workers begin anywhere
         if continuation == JOIN:
             raise BadInput("--engine ray reads a line as an event; give --continuation reject, or leave out --engine.")
+        if len(options.logs) > 1:
+            raise BadInput("--engine ray reads one file; leave out the others, or --engine.")
         continuation = REJECT
+    look, session, session_by = find_sessions(options, given, look)
     label = options.label_field or (given.get("label") or "").removesuffix(" != -") or None
     masks = tuple(Mask(**mask) for mask in given["masks"]) if "masks" in given else OWN_MASKS
     return Spec(
@@ -238,30 +260,12 @@ def _own(options: argparse.Namespace, given: dict) -> Spec:
         header=look.header,
         time=look.time,
         session=session,
+        session_by=session_by,
         label_field=label,
         continuation=continuation or look.continuation,
         masks=masks,
         drain=DrainSettings(**given.get("drain", {})),
     )
-
-
-def first_look(log: Path, format: str, recipe: str | None) -> Look:
-    """Return header format, time recipe and policy, guessed from the first lines where they are not given."""
-    lines = LogFile(log).head(LOOKED_FROM)
-    if format == "auto":
-        proposed = propose(lines)
-        if proposed is None:
-            raise BadInput(
-                f"{log} has no known header; say how its lines begin with --format "
-                f"'<Date> <Time> <Content>', and try it with: python parse_logs.py check {log} --format FORMAT"
-            )
-        format, recipe = proposed.format, recipe or proposed.time
-    header = compile_header(format)
-    matched, _ = split_fields(lines, header, header.fields)
-    if len(matched):
-        refuse_empty(log, header, lines, matched)
-    recipe = recipe or guess_time(header, matched)
-    return Look(format, recipe, choose_policy(lines, header, recipe))
 
 
 def find_grouping(options: argparse.Namespace, spec: Spec | None, protocol: str) -> Grouping:

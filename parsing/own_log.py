@@ -184,6 +184,10 @@ def _print_counts(header: Header, matched: pl.DataFrame, rejected: pl.DataFrame,
 def _print_sessions(matched: pl.DataFrame, session: str | None) -> None:
     if not session:
         return
+    if session in matched.columns:
+        found = matched[session].replace(["", "-"], None).drop_nulls().unique(maintain_order=True)
+        print(f"\nSessions: {len(found):,} by the field {session}, the first {', '.join(map(str, found.head(5)))}")
+        return
     ids = matched["Content"].str.extract_all(session).list.unique(maintain_order=True)
     without, distinct = int((ids.list.len() == 0).sum()), ids.explode().drop_nulls().unique(maintain_order=True)
     if distinct.is_empty():

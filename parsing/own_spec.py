@@ -150,6 +150,8 @@ KEYS = {
     ),
     "time": (_is_read_by(recipe_fields), "'epoch:Field', or such as '%Y-%m-%d %H:%M:%S of Date Time'"),
     "session": (_is_pattern, _PATTERN),
+    "session_begin": (_is_pattern, _PATTERN),
+    "session_per_file": (lambda value: isinstance(value, bool), "true or false"),
     "continuation": (POLICIES.__contains__, f"one of {', '.join(POLICIES)}"),
     "window": (_is_duration, _DURATION),
     "step": (_is_duration, _DURATION),

@@ -16,6 +16,7 @@ from core.logs import IS_BLANK, IS_TOO_LONG, SHOWN_OF_LONG, LogFile
 from parsing.datasets import Spec
 from parsing.lines.events import JOIN, Start, find_start, join_lines, whole_events
 from parsing.lines.headers import Header, compile_header, split_fields
+from parsing.lines.sessions import FIELD, Begun, sessions_of, with_file
 from parsing.lines.times import names_year, recipe_fields, timestamps
 from parsing.lines.years import Years
 from parsing.sequences.folder import CsvFile
@@ -47,6 +48,7 @@ class RawLog:
     read_lines: int = 0
     further_lines: int = 0  # of events, after the line of the header
     without_session: int = 0
+    begun: Begun = field(default_factory=Begun)
     anomalous_lines: int = 0
 
 
@@ -69,7 +71,7 @@ class Block:
 def read_here(spec: Spec, source: LogFile, lines: tuple[int, int | None]) -> Iterator[Block]:
     """Yield the blocks of the lines `lines` (first, last) of a log, read on this machine."""
     header = compile_header(spec.header)
-    blocks: Iterable[pl.DataFrame] = source.blocks(*lines)
+    blocks: Iterable[pl.DataFrame] = with_file(source.blocks(*lines), source.path.name)
     if spec.continuation == JOIN:
         blocks = whole_events(blocks, find_start(header, spec.time))
     return in_order(lambda text: read_block(text, spec, header), blocks)
@@ -126,8 +128,9 @@ def add_block(raw: RawLog, block: Block, sessions: dict[str, int], years: Years 
     """Number the messages and sessions of a block, and the years if times name none; append its events to the store."""
     raw.read_lines += block.lines
     raw.further_lines += block.further
+    events = raw.begun.add(block.events)
     numbers = raw.messages.number(block.messages, block.places, block.events["Content"])
-    events = block.events.with_columns(pl.Series("message", numbers))
+    events = events.with_columns(pl.Series("message", numbers))
     raw.messages.tally(events)
     if years:
         events = events.with_columns(years.add(events["time"]).alias("time"))
@@ -168,7 +171,7 @@ def read_block(block: pl.DataFrame, spec: Spec, header: Header) -> Block:
     refused += [_refused(block, rows, reason) for reason, rows in _by_reason(unmatched, header)]
     refused += [_refused(block, timeless, "time")] * (len(timeless) > 0)
     if spec.session:
-        events = _find_sessions(events, spec.session)
+        events = sessions_of(events, fields, block, spec)
         if events["id"].null_count():
             refused.append(_refused(block, events.filter(pl.col("id").is_null()), NO_SESSION))
             events = events.drop_nulls("id")
@@ -214,15 +217,8 @@ def _refused(block: pl.DataFrame, lines: pl.DataFrame, reason: str) -> pl.DataFr
 def _wanted_fields(spec: Spec, header: Header) -> tuple[str, ...]:
     """Return the header fields that are used; the others are never copied."""
     named = recipe_fields(spec.time) if spec.time else ()
-    return tuple(name for name in header.fields if name in (*named, spec.label_field))
-
-
-def _find_sessions(events: pl.DataFrame, pattern: str) -> pl.DataFrame:
-    """Return one row per event and session, column `id`, null where the line names none; it may name several."""
-    ids = events["Content"].str.extract_all(pattern).alias("id")
-    if (ids.list.len() <= 1).all():
-        return events.with_columns(ids.list.first())
-    return events.with_columns(ids.list.unique(maintain_order=True)).explode("id", empty_as_null=True)
+    session = spec.session if spec.session_by == FIELD else None
+    return tuple(name for name in header.fields if name in (*named, spec.label_field, session))
 
 
 class Meter:

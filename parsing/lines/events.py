@@ -99,9 +99,13 @@ def _together(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
 
 
 def whole_events(blocks: Iterable[pl.DataFrame], start: Start) -> Iterator[pl.DataFrame]:
-    """Yield the lines of blocks, so many whole events at a time."""
+    """Yield the lines of blocks (`line, text, file`), so many whole events at a time."""
     whole = Whole(start)
+    file = None
     for block in blocks:
+        if block["file"][0] != file and (ended := whole.finish()) is not None:  # no event goes on in another file
+            yield ended
+        file = block["file"][0]
         if (ready := whole.add(block)) is not None:
             yield ready
     if (last := whole.finish()) is not None:

@@ -11,11 +11,11 @@ from typing import IO
 import polars as pl
 
 from core.errors import BadInput
-from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, LINE_BYTES, LogFile
+from core.log_files import STDIN
+from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, LINE_BYTES, LogFile, Recoder
 
 WAIT_SECONDS = 0.2  # between two looks at a file that has not grown
 GONE_SECONDS = 60.0  # a file may be away for so long while it is rotated
-STDIN = Path("-")
 
 
 class Tail:
@@ -27,7 +27,7 @@ class Tail:
 
     def __init__(self, path: Path, stop_at_end: bool = False) -> None:
         self.path, self._stop = path, stop_at_end
-        self._rest = b""
+        self._rest, self._recoder = b"", Recoder()
         self._numbers = LogFile(path)
 
     def blocks(self) -> Iterator[pl.DataFrame]:
@@ -91,7 +91,7 @@ class Tail:
 
     def _whole_lines(self, read: bytes) -> pl.DataFrame:
         """Return the lines that are whole by now; of one of more than a megabyte no more is kept."""
-        head, newline, tail = (self._rest + read).rpartition(b"\n")
+        head, newline, tail = (self._rest + self._recoder.add(read)).rpartition(b"\n")
         self._rest = tail[: 2 * LINE_BYTES]
         if not newline:
             return _NOTHING
@@ -100,7 +100,8 @@ class Tail:
 
     def _last_line(self) -> pl.DataFrame:
         """Return what stands after the last newline."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = self._rest + self._recoder.finish(), b""
+        self._recoder = Recoder()  # the next file of a rotation has its own mark
         return self._numbers.number_lines(rest + b"\n") if rest else _NOTHING
 
 
