@@ -11,6 +11,7 @@ from core.log_files import find_files
 from parsing.datasets import OWN_MASKS, PROTOCOLS, SPECS, Spec, grouping_of
 from parsing.first_look import find_sessions, first_look, in_order_of_time
 from parsing.lines.events import JOIN, POLICIES, REJECT
+from parsing.lines.sessions import LINE, MESSAGE
 from parsing.own_spec import load_own_spec
 from parsing.sequences.assemble import Plan
 from parsing.sequences.group import Grouping
@@ -252,6 +253,8 @@ def _own(options: argparse.Namespace, given: dict) -> Spec:
     look, session, session_by = find_sessions(options, given, look)
     label = options.label_field or (given.get("label") or "").removesuffix(" != -") or None
     masks = tuple(Mask(**mask) for mask in given["masks"]) if "masks" in given else OWN_MASKS
+    if session and session_by in (MESSAGE, LINE):  # each session has its own, and none of them says what happens
+        masks = (Mask("session id", session), *masks)
     return Spec(
         name=Path(options.name).name.split(".")[0],
         title=f"own log {Path(options.name).name}",
@@ -343,7 +346,7 @@ def without_parser(options: argparse.Namespace, spec: Spec | None) -> Spec:
         raise BadInput("--mine none is for raw logs; ready-made keys are not mined anyway, so leave it out.")
     if options.templates:
         raise BadInput("--mine none makes every message a key of its own; leave out --templates, or --mine none.")
-    own = () if spec.name in SPECS or spec.masks == OWN_MASKS else spec.masks
+    own = () if spec.name in SPECS else tuple(mask for mask in spec.masks if mask not in OWN_MASKS)
     return replace(spec, masks=(*own, *MESSAGE_MASKS))
 
 

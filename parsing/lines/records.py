@@ -110,28 +110,31 @@ def split_records(texts: pl.Series, records: Records, names: tuple[str, ...]) ->
 def _split_json(texts: pl.Series, sources: dict, _: Records) -> tuple[pl.DataFrame, pl.Series]:
     """Decode whole blocks of plain objects at once, and the rest one by one; both ways give the same texts."""
     plain = texts.str.starts_with("{") & texts.str.ends_with("}") & ~texts.str.contains(r"\\u[dD]")
-    rows, fields = plain.arg_true().to_numpy(), {name: np.full(len(texts), None, object) for name in sources}
-    matches, quick = np.zeros(len(texts), bool), texts.filter(plain)
+    quick, rows = texts.filter(plain), plain.arg_true()
     found, whole = _present(quick, sources)
-    slow = np.ones(len(texts), bool)
+    parts, done = [], np.zeros(len(texts), bool)
+    nothing = pl.lit(None, pl.String)
+    firsts = [(_first_of(found[name]) if found[name] else nothing).alias(name) for name in sources]
     for start, frame in _decoded(quick, found):
-        done = rows[start : start + len(frame)]
-        missing = np.zeros(len(frame), bool)
-        for name, alternatives in found.items():
-            values = frame.select(_first_of(alternatives).alias(name)).to_series() if alternatives else None
-            if values is not None:
-                fields[name][done] = values.to_numpy()
-            if not whole[name]:
-                missing |= np.ones(len(frame), bool) if values is None else values.is_null().to_numpy()
-        matches[done], slow[done] = True, missing
-    for row in np.flatnonzero(slow):
-        record = read_object(texts[int(row)])
-        matches[row] = record is not None
-        for name, alternatives in sources.items():
-            fields[name][row] = value_of(record, alternatives) if record is not None else None
-    columns = {name: pl.Series(values.tolist(), dtype=pl.String) for name, values in fields.items()}
-    frame = pl.DataFrame(columns, schema=dict.fromkeys(sources, pl.String)).with_columns(pl.all().fill_null(""))
-    return frame, pl.Series(matches)
+        part = frame.select(*firsts, rows[start : start + len(frame)].alias("row"))
+        part = part.drop_nulls([name for name in sources if not whole[name]])
+        parts.append(part)
+        done[part["row"].to_numpy()] = True
+    left = [(int(row), read_object(texts[int(row)])) for row in np.flatnonzero(~done)]
+    slow = [(row, record) for row, record in left if record is not None]
+    values = {name: [value_of(record, sources[name]) for _, record in slow] for name in sources}
+    schema = dict.fromkeys(sources, pl.String) | {"row": pl.UInt32}
+    parts.append(pl.DataFrame(values | {"row": [row for row, _ in slow]}, schema=schema))
+    every = pl.concat([part.select(schema.keys()).cast(schema) for part in parts])
+    if len(parts) > 2 or slow:
+        every = every.sort("row")
+    matches = np.zeros(len(texts), bool)
+    matches[every["row"].to_numpy()] = True
+    if len(every) < len(texts):
+        every = pl.DataFrame({"row": pl.int_range(len(texts), dtype=pl.UInt32, eager=True)}).join(
+            every, on="row", how="left", maintain_order="left"
+        )
+    return every.select(pl.col(list(sources)).fill_null("")), pl.Series(matches)
 
 
 def _present(texts: pl.Series, sources: dict) -> tuple[dict[str, list[Keys]], dict[str, bool]]:

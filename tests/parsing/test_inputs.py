@@ -175,3 +175,12 @@ def test_a_log_of_another_day_does_not_replace_the_first(capsys):
     assert parse_logs.main(again) == 0
     assert parse_logs.main(["app", "--log", "a.log", *again[4:]]) == 2
     assert "would be replaced by" in capsys.readouterr().err
+
+
+def test_the_ids_of_sessions_are_masked_by_themselves():
+    """An id of letters alone is no mask's: every session had templates of its own."""
+    names = ["alpha", "bravo", "carol", "delta", "earl", "fox", "golf", "hotel", "india", "jan", "kilo", "lima"]
+    rows = [f"2026-03-02 08:00:{n:02d} INFO q: picked job-{name} up" for n, name in enumerate(names)]
+    Path("a.log").write_text("\n".join(rows) + "\n")
+    parse("a.log", "--format", "<Date> <Time> <Level> <Component>: <Content>", "--session", "job-[a-z]+")
+    assert pl.read_csv("data/out/templates.csv")["template"].to_list() == ["picked <*> up"]
