@@ -11,9 +11,10 @@ from core.errors import BadInput, printable
 from core.logs import IS_BLANK, LogFile
 from parsing.lines.events import JOIN, choose_policy, find_start, join_lines
 from parsing.lines.headers import Header, compile_header, literal_pattern, split_fields, without_colors
+from parsing.lines.objects import keys_of, read_object
 from parsing.lines.proposals import propose, says_nothing
 from parsing.lines.record_proposals import no_message
-from parsing.lines.records import JSON, LOGFMT, Records, keys_of, read_object
+from parsing.lines.records import JSON, LOGFMT, Records
 from parsing.lines.times import guess_time
 from parsing.own_spec import regex_problem
 from parsing.templates.drain import DrainSettings, mine

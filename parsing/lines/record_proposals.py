@@ -6,7 +6,8 @@ import polars as pl
 
 from core.errors import BadInput
 from parsing.lines.layouts import EPOCH, find_time
-from parsing.lines.records import JSON, LOGFMT, NAMES, TABLE, keys_of, read_object, value_of
+from parsing.lines.objects import keys_of, read_object, value_of
+from parsing.lines.records import JSON, LOGFMT, NAMES, TABLE
 
 ENOUGH = 0.8  # share of the lines that are such records
 SHOWN = 20  # keys in a sentence
