@@ -27,6 +27,7 @@ from core.data import Data, open_folder
 from core.ending import said_in_a_sentence
 from core.errors import BadInput, printable
 from core.evolution import EVOLUTION, EVOLUTION_SCHEMA, keep_answers, read_evolution, write_evolution
+from core.log_files import KEPT, kept_input, open_log
 from core.logs import LogFile
 from core.raw_lines import keep_place
 from parsing.datasets import PROTOCOLS, UPDATED_SAMPLE, Spec
@@ -63,12 +64,19 @@ def main(arguments: list[str] | None = None) -> int:
 def check_log(arguments: list[str]) -> int:
     """Print what the first lines of a log look like, what fails and why; return the exit code."""
     options = read_options(__doc__, arguments[1:])
-    return check(Path(options.name), options.format or "auto", options.session, own_masks(options.session))
+    with kept_input([Path(options.name)]) as (log,):
+        return check(log, options.format or "auto", options.session, own_masks(options.session))
 
 
 def parse_log(arguments: list[str]) -> int:
     """Parse; return the exit code."""
     options = read_options(__doc__, arguments)
+    with kept_input(options.logs) as logs:
+        return parse_options(Namespace(**vars(options) | {"logs": logs, "log": logs[0] if logs else None}))
+
+
+def parse_options(options: Namespace) -> int:
+    """Parse what the options say; return the exit code."""
     if options.name in ALL and not options.resplit:
         parse_workflow(workflow_options(options))
     else:
@@ -96,13 +104,15 @@ def parse_workflow(options: Namespace) -> None:
 def parse(job: Job) -> None:
     """Write the data folder of a job in place of what was made of the same sources, and print where every line went."""
     started, options = time.perf_counter(), job.options
-    logs = [path for path in (options.log, options.key_stream, *(options.keys or [])) if path]
+    logs = [path for path in (*options.logs, options.key_stream, *(options.keys or [])) if path]
     refuse_overlap(options.out, [*logs, *(path for path in (options.labels, options.templates) if path)])
     if not (options.evolve or options.replace):
         refuse_lost_answers(options.out)
     with replaced_folder(options.out) as folder:
         if logs and all(path.is_file() for path in logs) and not options.replace:  # by size; by content after the work
-            refuse_other_sources(options.out, {"simulated": False, "spec": job.spec, "sources": sizes(logs)})
+            refuse_other_sources(
+                options.out, {"simulated": False, "spec": job.spec, "sources": sizes(logs), "logs": len(options.logs)}
+            )
         manifest = make_folder(folder, job)
         if not options.replace:
             refuse_other_sources(options.out, manifest)
@@ -127,6 +137,7 @@ def make_folder(folder: Path, job: Job) -> dict:
     if job.spec:
         sources, protocol, counts, pauses = make_from_log(folder, job.spec, job)
         about = {"title": job.spec.title, "simulated": job.spec.simulated, "spec": asdict(job.spec)} | pauses
+        about |= {"logs": len(options.logs)} if len(options.logs) > 1 else {}
     elif options.keys:
         protocol, counts = write_key_files(folder, options.keys, plan)
         sources = describe_sources(options.keys)
@@ -149,19 +160,29 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
     blocks = read_with_ray(spec, log) if job.options.engine == "ray" else read_here(spec, log, job.lines)
     raw = read_log(spec, log, blocks, folder / ".events", rejected, read_labels(labels) if labels else None)
     with ThreadPoolExecutor(1) as pool:  # hashing keeps the core busy that assembling leaves idle
-        sources = pool.submit(describe_sources, [log.path, *([labels.path] if labels else [])])
+        sources = pool.submit(describe_sources, [*log.paths, *([labels.path] if labels else [])])
         protocol, counts, pauses = assemble(folder, spec, raw, job.plan)
     if job.plan.evolve and job.plan.templates:
         sequences = pl.read_parquet(folder / "sequences.parquet", columns=["keys"])["keys"].to_list()
         answered = job.options.out / EVOLUTION
         print_evolution(ask_about_new(folder, open_folder(job.plan.templates.parent), sequences, answered), answered)
-    keep_place(folder, log)
+    if log.path.name == KEPT:  # standard input is gone, and alarms show its lines
+        shutil.copyfile(log.path, folder / KEPT)
+    else:
+        keep_place(folder, log)
+    if raw.further_lines:
+        print(
+            f"  {raw.further_lines:,} lines without a header belong to the event before them (--continuation reject "
+            "leaves them out)"
+        )
     if log.undecodable:
         print(
             f"  {printable(str(log.path))} line {log.first_undecodable:,} is not UTF-8 ({log.undecodable:,} such "
             "lines): their bad bytes were read as U+FFFD and the lines kept; to convert the log: iconv -t UTF-8"
         )
     read = {"lines": raw.read_lines, "lines_in_sequences": raw.read_lines - rejected.rows, "rejected": rejected.rows}
+    told = {"further_lines": raw.further_lines, "lines_without_session": raw.without_session}
+    read |= {name: count for name, count in told.items() if count}
     read |= {"undecodable": log.undecodable, "anomalous_lines": raw.anomalous_lines}
     return sources.result(), protocol, read | counts, pauses
 
@@ -215,7 +236,7 @@ def find_files(folder: Path, spec: Spec, job: Job) -> tuple[LogFile, LogFile | N
         return LogFile(archive, spec.log_member), LogFile(archive, spec.label_member) if spec.label_member else None
     if spec.label_member and not options.labels:
         raise BadInput(f"{spec.name} also needs its labels: python parse_logs.py {spec.name} --log FILE --labels FILE")
-    return LogFile(options.log), LogFile(options.labels) if options.labels else None
+    return open_log(options.logs), LogFile(options.labels) if options.labels else None
 
 
 def write_sample_log(folder: Path, simulated: SimulatedLog) -> tuple[LogFile, LogFile]:

@@ -8,14 +8,17 @@ What was answered of the new templates of an earlier judged log, in its triage.c
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from core import evolution
 from core.errors import BadInput
+from core.events import Event
+from core.log_files import STDIN
 from evaluation import fault_scores, triage
 from methods.words.reader import TemplateReader
-from parsing.lines.tail import STDIN, Tail
+from parsing.lines.tail import Tail
 from parsing.live import LiveReader
 from parsing.options import folder_name
 from runs.carried import Carried
@@ -42,12 +45,18 @@ def follow(carried: Carried, detector: Detector, options: argparse.Namespace) ->
 def follow_blocks(tail: Tail, reader: LiveReader, follower: Follower, out: TextIO, rater: "Rater | None" = None) -> int:
     """Judge the blocks of `tail` and write what is to be said to `out`; return the number of alarms."""
     alarms = 0
-    for block in tail.blocks():
-        events = list(reader.read(block)) if len(block) else []
+    for events in _events(tail, reader):
         if rater:
             rater.rate_new()
         alarms += say(follower.add(events), out)
     return alarms + say(follower.finish(), out)
+
+
+def _events(tail: Tail, reader: LiveReader) -> Iterator[list[Event]]:
+    """Yield the events of each block, and at the end the one that was held back."""
+    for block in tail.blocks():
+        yield list(reader.read(block))
+    yield list(reader.finish())
 
 
 def say(found: list[dict], out: TextIO) -> int:

@@ -1,5 +1,6 @@
-"""A log file as numbered lines, a block at a time: plain, .gz, .zst, or one member of a .tar.gz or .zip."""
+"""A log file as numbered lines, a block at a time: plain or packed (core/packed.py), UTF-8 or UTF-16."""
 
+import codecs
 import errno
 import gzip
 import io
@@ -33,10 +34,10 @@ class LogFile:
     """A log being read. The counters are final once `blocks` is exhausted.
 
     `member` names the file inside an archive; without it the archive must hold one file that ends in .log or .csv.
-    Bytes that are not UTF-8 become U+FFFD: the line stays an event of its session, is counted in `undecodable`, and
-    the first one is named in `first_undecodable` (1-based). Memory does not grow with the length of a line: of one of
-    more than LINE_BYTES little more than these may be kept (see `IS_TOO_LONG`). `done` is the share of the log that
-    has been read, 0 as long as nothing is known of its size.
+    UTF-16 is read by its mark. Bytes that are neither become U+FFFD: the line stays an event of its session, is counted
+    in `undecodable`, and the first one is named in `first_undecodable` (1-based). Memory does not grow with the length
+    of a line: of one of more than LINE_BYTES little more than these may be kept (see `IS_TOO_LONG`). `done` is the
+    share of the log that has been read, 0 as long as nothing is known of its size.
     """
 
     path: Path
@@ -45,6 +46,15 @@ class LogFile:
     undecodable: int = 0
     first_undecodable: int | None = None
     done: float = 0.0
+
+    @property
+    def paths(self) -> list[Path]:
+        """Return the files that are read."""
+        return [self.path]
+
+    def anew(self) -> "LogFile":
+        """Return the same log, nothing of it read yet."""
+        return LogFile(self.path, self.member)
 
     def head(self, count: int) -> pl.DataFrame:
         """Return the first `count` lines, or the first block if it has fewer."""
@@ -98,10 +108,10 @@ class LogFile:
             return text.encode()
 
     def _refuse_other_text(self, block: bytes) -> None:
-        """Raise BadInput if the first block is UTF-16, or text of old Macs, whose lines end with a carriage return."""
+        """Raise BadInput if the first block is UTF-16 without a mark, or has the carriage returns of old Macs alone."""
         remedy = ""
-        if block.startswith(UTF16_MARKS) or _is_half_nul(block):
-            problem, remedy = "is UTF-16, not UTF-8", "iconv -f UTF-16 -t UTF-8"
+        if _is_half_nul(block):
+            problem, remedy = "is UTF-16 without its mark", "iconv -f UTF-16LE -t UTF-8"
         elif block.count(b"\n") == 1 and block.count(b"\r", 0, -2) >= MANY_RETURNS:
             problem, remedy = "ends its lines with a carriage return alone", "tr '\\r' '\\n'"
         if remedy:
@@ -112,7 +122,7 @@ class LogFile:
         """Yield blocks of whole lines, each line with its newline, and keep `done` up to date."""
         with self._explained(), self.path.open("rb") as stored, unpacked(stored, self.path, self.member) as file:
             size = self.path.stat().st_size
-            for block in whole_lines(iter(partial(file.read, BLOCK_BYTES), b"")):
+            for block in whole_lines(as_utf8(iter(partial(file.read, BLOCK_BYTES), b""))):
                 self.done = stored.tell() / size if size else 0.0  # a pipe has neither a size nor a place
                 yield block
 
@@ -139,6 +149,40 @@ class LogFile:
                 f"{self.path} ends early: its compressed data break off after line {self.lines:,}; "
                 f"fetch it again and test it with: {command_to_test(self.path)}"
             ) from error
+
+
+class Recoder:
+    """Bytes of a log, as they come, in UTF-8: those of UTF-16, which begin with its mark, decoded."""
+
+    def __init__(self) -> None:
+        self._begin: bytes | None = b""
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def add(self, chunk: bytes) -> bytes:
+        """Return what can be told of the bytes by now; nothing of the first one until the second has come."""
+        if self._begin is not None:
+            self._begin += chunk
+            if len(self._begin) < len(UTF16_MARKS[0]):
+                return b""
+            is_wide = self._begin.startswith(UTF16_MARKS)
+            self._decoder = codecs.getincrementaldecoder("utf-16")("replace") if is_wide else None
+            chunk, self._begin = self._begin, None
+        return self._decoder.decode(chunk).encode("utf-8", "replace") if self._decoder else chunk
+
+    def finish(self) -> bytes:
+        """Return what was held back at the end of the log."""
+        begin, self._begin = self._begin or b"", None
+        return begin + (self._decoder.decode(b"", final=True).encode() if self._decoder else b"")
+
+
+def as_utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the chunks of a log in UTF-8."""
+    recoder = Recoder()
+    for chunk in chunks:
+        if text := recoder.add(chunk):
+            yield text
+    if rest := recoder.finish():
+        yield rest
 
 
 def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,11 +1,12 @@
-"""Packed log files read as a stream: .gz, .zst, or one member of a .tar.gz or .zip; nothing is extracted to disk."""
+"""Packed log files read as a stream: .gz, .bz2, .xz, .zst, a member of a .tar.gz or .zip; nothing is extracted."""
 
+import bz2
 import gzip
 import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +19,10 @@ from core.errors import BadInput, printable
 
 READ_AT_ONCE = 8 << 20
 BROKEN = (EOFError, zlib.error, lzma.LZMAError)  # what unpackers raise in the middle of a file
-TESTS = {".zip": "unzip -t", ".zst": "zstd -t"}  # for every other ending gzip -t
+TESTS = {".zip": "unzip -t", ".zst": "zstd -t", ".bz2": "bzip2 -t", ".xz": "xz -t"}  # for every other ending gzip -t
 NAMED = 3  # members in a sentence
-ENDINGS = (".tar.gz", ".tgz", ".gz", ".zst", ".zip")
+ENDINGS = (".tar.gz", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".zip")
+OPENERS: dict[str, Callable] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def is_plain(path: Path) -> bool:
@@ -29,7 +31,9 @@ def is_plain(path: Path) -> bool:
 
 
 @contextmanager
-def unpacked(stored: BinaryIO, path: Path, member: str | None) -> Iterator[IO[bytes] | gzip.GzipFile]:
+def unpacked(
+    stored: BinaryIO, path: Path, member: str | None
+) -> Iterator[IO[bytes] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]:
     """Yield the log, unpacked while it is read: nothing is ever extracted to a path that an archive names.
 
     `member` names the file inside an archive; without it the archive must hold one file that ends in .log or .csv,
@@ -44,8 +48,8 @@ def unpacked(stored: BinaryIO, path: Path, member: str | None) -> Iterator[IO[by
     elif path.suffix == ".zst":
         with pa.CompressedInputStream(stored, "zstd") as file:
             yield file
-    elif path.suffix == ".gz":
-        with gzip.open(stored, "rb") as file:
+    elif path.suffix in OPENERS:
+        with OPENERS[path.suffix](stored, "rb") as file:
             yield file
     else:
         yield stored

@@ -9,6 +9,7 @@ import polars as pl
 
 from core.errors import BadInput
 from core.files import sha256
+from core.log_files import LogFiles
 from core.logs import LogFile
 from core.schemas import LogPlace, read_checked
 
@@ -18,7 +19,9 @@ PLACE = "log_place.json"  # beside the manifest, which is the same wherever a lo
 def keep_place(folder: Path, log: LogFile) -> None:
     """Write into a data folder where its log lies on this machine, unless it lies in the folder itself."""
     if log.path.is_file() and folder.resolve() not in log.path.resolve().parents:
-        place = {"path": log.path.resolve().as_posix(), "member": log.member}
+        place: dict[str, str | list[str] | None] = {"path": log.path.resolve().as_posix(), "member": log.member}
+        if len(log.paths) > 1:
+            place["others"] = [path.resolve().as_posix() for path in log.paths[1:]]
         (folder / PLACE).write_text(json.dumps(place, indent=2) + "\n", encoding="utf-8")
 
 
@@ -28,12 +31,14 @@ def find_log(folder: Path, sources: list[dict]) -> LogFile | None:
     The hash keeps a folder that somebody else made from showing any file of this machine.
     """
     for source in sources[:1]:
-        logs = [LogFile(folder / source["file"])]
+        logs: list[LogFile] = [LogFile(folder / source["file"])]
         if (folder / PLACE).is_file():
             place = read_checked(folder / PLACE, LogPlace, f"remove it: without {PLACE} templates stand for lines.")
-            logs.append(LogFile(Path(place["path"]), place["member"]))
+            paths = [Path(place["path"]), *map(Path, place.get("others", []))]
+            logs.append(LogFiles(paths) if len(paths) > 1 else LogFile(paths[0], place["member"]))
         for log in logs:
-            if _is(log.path, source["sha256"]):
+            hashes = [one["sha256"] for one in sources[: len(log.paths)]]
+            if len(hashes) == len(log.paths) and all(map(_is, log.paths, hashes)):
                 return log
     return None
 
@@ -68,7 +73,7 @@ class RawLines:
 def _read(log: LogFile, numbers: set[int]) -> dict[int, str]:
     wanted, last = pl.Series(sorted(numbers), dtype=pl.Int64).implode(), max(numbers)
     found: dict[int, str] = {}
-    with closing(LogFile(log.path, log.member).blocks()) as blocks:
+    with closing(log.anew().blocks()) as blocks:
         for block in blocks:
             found |= dict(block.filter(pl.col("line").is_in(wanted)).select("line", "text").iter_rows())
             if block["line"][-1] >= last:

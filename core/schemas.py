@@ -46,10 +46,14 @@ class Source(Schema):
 
 
 class LogPlace(Schema):
-    """Where the log of a data folder lies on this machine; `member` names it in an archive of several files."""
+    """Where the log of a data folder lies on this machine; `member` names it in an archive of several files.
+
+    `others` are the files that follow, where the log is in several.
+    """
 
     path: str
     member: str | None = None
+    others: list[str] = []
 
 
 class Protocol(Schema):

@@ -29,7 +29,9 @@ _NO_CHECKSUM = "unverified: no published checksum found"
 class Spec:
     """One data set: a Loghub header format, how its time is read, and what makes a line or a block anomalous.
 
-    `session` is the pattern of ids that group lines; without it lines are grouped in windows. `label_field` names the
+    `session` groups lines, and `session_by` says what it is: a pattern of ids in the message or in the whole line, a
+    field that holds the id, a pattern of the message that begins a sequence, or the name of each file; without it lines
+    are grouped in windows. `label_field` names the
     header field that is "-", 0, false or normal for a normal line; without it labels come from a file, or there are
     none.
     """
@@ -41,7 +43,9 @@ class Spec:
     header: str
     time: str | None
     session: str | None = None
+    session_by: str = "message"  # or "line", "field", "begin", "file"
     label_field: str | None = None
+    continuation: str = "reject"  # of lines without the header: "join" the event before, or "reject" them
     masks: tuple[Mask, ...] = ()
     miner: str = "drain"  # or "slots", that of own logs; a manifest that does not say it was written with Drain
     drain: DrainSettings = field(default_factory=DrainSettings)

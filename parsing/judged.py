@@ -56,7 +56,7 @@ def read_judged(folder: Path, name: str, learned: Data, log: LogFile, labels: Lo
     shutil.rmtree(folder / ".events", ignore_errors=True)
     add_learned(folder, learned)
     keep_place(folder, log)
-    counts |= {"lines": raw.read_lines, "rejected": rejected.rows}
+    counts |= {"lines": raw.read_lines, "rejected": rejected.rows, "further_lines": raw.further_lines}
     about = {"title": f"{log.path.name} judged", "simulated": spec.simulated, "spec": asdict(spec), **pauses}
     about |= {"grouping": asdict(plan.grouping), "split": protocol}
     sources = describe_sources([log.path, *([labels.path] if labels else [])])

@@ -5,6 +5,7 @@ the same; where the run was mined by Drain, which learns of the new messages, it
 it is new.
 """
 
+import time
 from collections.abc import Iterator
 
 import polars as pl
@@ -14,7 +15,9 @@ from core.events import Event
 from parsing.datasets import Spec
 from parsing.judged import described, plan_of
 from parsing.lines.blocks import Block, read_block
+from parsing.lines.events import JOIN, Whole, find_start
 from parsing.lines.headers import compile_header
+from parsing.lines.sessions import Begun
 from parsing.lines.times import names_year
 from parsing.lines.years import Years
 from parsing.sequences.cut import Pauses
@@ -23,6 +26,7 @@ from parsing.templates.messages import read_templates, template_key
 from parsing.templates.miners import miner_of
 
 MOST_MESSAGES = 100_000  # distinct masked messages whose key is remembered; the table begins anew beyond them
+QUIET_SECONDS = 1.0  # a program that writes a trace writes all of it by then
 
 
 class LiveReader:
@@ -43,11 +47,36 @@ class LiveReader:
         self._learned = learned.templates  # new ones are added, for whatever reads words
         self._years = Years() if self._spec.time and not names_year(self._spec.time) else None
         self._keys: dict[str, str] = {}
+        joins = self._spec.continuation == JOIN
+        self._whole = Whole(find_start(self._header, self._spec.time)) if joins else None
+        self._grown = time.monotonic()
+        self._begun = Begun()
 
     def read(self, block: pl.DataFrame) -> Iterator[Event]:
-        """Yield the events of a block of lines, a line of several sessions once for each of them."""
+        """Yield the events of a block of lines, a line of several sessions once for each of them.
+
+        Where events have several lines the last one is held back until another begins, or nothing has come for
+        `QUIET_SECONDS`: then its message is what the batch will read.
+        """
+        if self._whole is None:
+            yield from self._events(block)
+        elif len(block):
+            self._grown = time.monotonic()
+            yield from self._events(self._whole.add(block))
+        elif time.monotonic() - self._grown >= QUIET_SECONDS:
+            yield from self.finish()
+
+    def finish(self) -> Iterator[Event]:
+        """Yield the event that was held back."""
+        if self._whole is not None:
+            yield from self._events(self._whole.finish())
+
+    def _events(self, block: pl.DataFrame | None) -> Iterator[Event]:
+        if block is None or block.is_empty():
+            return
         found = read_block(block, self._spec, self._header)
-        events = found.events.with_columns(clock=self._clock(found), key=self._keys_of(found))
+        numbered = self._begun.add(found.events)
+        events = numbered.with_columns(clock=self._clock(found), key=self._keys_of(found))
         if "id" not in events.columns:
             events = events.with_columns(id=pl.lit(None, pl.String))
         events = events.join(block.rename({"text": "raw"}), on="line", how="left", maintain_order="left")

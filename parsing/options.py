@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
-from core.logs import LogFile
+from core.log_files import find_files
 from parsing.datasets import PROTOCOLS, SPECS, Spec, grouping_of
-from parsing.lines.headers import compile_header, split_fields
-from parsing.lines.proposals import propose_format
-from parsing.lines.times import guess_time
-from parsing.own_spec import load_own_spec, regex_problem
+from parsing.first_look import find_sessions, first_look, in_order_of_time
+from parsing.lines.events import JOIN, REJECT
+from parsing.lines.sessions import LINE, MESSAGE
+from parsing.option_table import OPTIONS
+from parsing.own_spec import load_own_spec
 from parsing.sequences.assemble import Plan
 from parsing.sequences.group import Grouping
 from parsing.sequences.split import SplitSettings
@@ -21,10 +22,26 @@ from parsing.templates.masks import MESSAGE_MASKS, Mask
 from parsing.templates.own_masks import OWN_MASKS, own_masks
 from parsing.workflows import specs as workflows
 
-GUESSED_FROM = 1_000  # lines
 MOST_SECONDS = 100 * 366 * 86_400
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-ENDINGS = ("", "log", "txt", "csv", "json", "jsonl", "parquet", "yaml", "yml", "gz", "tgz", "tar", "zst", "zip")
+ENDINGS = (
+    "",
+    "log",
+    "txt",
+    "csv",
+    "json",
+    "jsonl",
+    "parquet",
+    "yaml",
+    "yml",
+    "gz",
+    "tgz",
+    "tar",
+    "bz2",
+    "xz",
+    "zst",
+    "zip",
+)
 MOST_SEED = 2**32 - 1  # what every library that draws takes
 WINDOWS = ("window", "step", "window_lines", "step_lines")
 
@@ -50,67 +67,10 @@ def read_options(description: str, arguments: list[str] | None) -> argparse.Name
         section = parser.add_argument_group(group)
         for name, settings in rows.items():
             section.add_argument(name, **settings)
-    return parser.parse_args(arguments)
-
-
-OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
-    "where from": {
-        "--log": {
-            "type": Path,
-            "help": "raw log: plain, .gz, .zst, .tar.gz or .zip; of a workflow the folder of its runs; downloaded if "
-            "not given",
-        },
-        "--labels": {"type": Path, "help": "labels by session (BlockId,Label), line (line,Label) or time (start,end)"},
-        "--keys": {"type": Path, "nargs": "+", "metavar": "FILE", "help": "NORMAL [ABNORMAL] sequences, one a line"},
-        "--key-stream": {"type": Path, "metavar": "FILE", "help": "parquet of consecutive lines: key, label"},
-        "--resplit": {"type": Path, "metavar": "FOLDER", "help": "sequences of a data folder, split again by --seed"},
-        "--engine": {"choices": ["polars", "ray"], "default": "polars", "help": "ray: a plain log on a cluster"},
-        "--lines": {"metavar": "A-B", "help": "use only these lines of the log"},
-    },
-    "your own log": {
-        "--format": {"help": "header as Loghub writes it: '<Date> <Time> <Level> <Component>: <Content>'; or auto"},
-        "--time": {"metavar": "RECIPE", "help": "'epoch:Field' or '%%Y-%%m-%%d %%H:%%M:%%S of Date Time'"},
-        "--session": {"metavar": "REGEX", "help": "ids in the message that group lines"},
-        "--label-field": {"metavar": "FIELD", "help": "header field that is -, 0, false or normal for a normal line"},
-    },
-    "sequences": {
-        "--protocol": {
-            "choices": [*PROTOCOLS, *workflows.PROTOCOLS],
-            "help": "grouping and split of a paper; runs, published and workflow are for workflow jobs",
-        },
-        "--window": {"metavar": "60s", "help": "time windows"},
-        "--step": {"metavar": "30s", "help": "a time window every so often (default: the window)"},
-        "--window-lines": {"type": int, "metavar": "N", "help": "windows of N lines"},
-        "--step-lines": {"type": int, "metavar": "N", "help": "one every N lines (default: the window)"},
-        "--paper-faults": {"action": "store_true", "help": "drop the windows that the protocol's code drops"},
-        "--train-normals": {"type": int, "help": "normal sequences to train and validate on"},
-        "--validation-share": {"type": float, "help": "share of those to validate on (default: 0.2)"},
-        "--anomalies": {"type": int, "metavar": "N", "help": "labeled anomalies to learn from (supervised, logllm)"},
-        "--labels-share": {"type": float, "metavar": "S", "help": "the same as a share of those outside the test"},
-        "--seed": {"type": int, "default": 0, "help": "of the split, and of the simulated log (default: 0)"},
-    },
-    "templates": {
-        "--mine": {
-            "choices": ["whole", "train", "none"],
-            "default": "whole",
-            "help": "on all lines, on training lines, or none: each distinct masked message is a key",
-        },
-        "--templates": {
-            "type": Path,
-            "metavar": "FILE",
-            "help": "templates.csv of an earlier run, instead of mining; with keys their words, a csv key,template",
-        },
-        "--evolve": {
-            "action": "store_true",
-            "help": "with --templates of a data folder: what matches none gets templates of its own, and evolution.csv "
-            "asks which old one each may be",
-        },
-    },
-    "where to": {
-        "--out": {"type": Path, "help": "data folder to write (default: data/<name>)"},
-        "--replace": {"action": "store_true", "help": "replace a data folder that was made of other sources"},
-    },
-}  # fmt: skip
+    options = parser.parse_args(arguments)
+    options.logs = options.log or []
+    options.log = options.logs[0] if options.logs else None
+    return options
 
 
 def job_of(options: argparse.Namespace) -> Job:
@@ -145,13 +105,15 @@ def job_of(options: argparse.Namespace) -> Job:
 
 def workflow_options(options: argparse.Namespace) -> argparse.Namespace:
     """Return the options of a workflow, complete; raise BadInput for one that means nothing to jobs."""
-    means_something = {"name", "log", "protocol", "seed", "out", "replace"}
+    means_something = {"name", "log", "logs", "protocol", "seed", "out", "replace"}
     parsed_nothing = vars(read_options("", [options.name]))
     for name, value in vars(options).items():
         if name not in means_something and value != parsed_nothing[name]:
             raise BadInput(
                 f"--{name.replace('_', '-')} is for logs, and {options.name} is a table of jobs; leave it out."
             )
+    if len(options.logs) > 1:
+        raise BadInput(f"--log takes one folder for {options.name}, that of its runs; leave out the others.")
     _check_seed(options)
     protocol = options.protocol or "runs"
     if protocol not in workflows.PROTOCOLS:
@@ -178,12 +140,13 @@ def find_spec(options: argparse.Namespace) -> tuple[Spec, argparse.Namespace]:
     Windows that a YAML file asks for are added to the options.
     """
     if options.name in SPECS:
-        return SPECS[options.name], options
+        return SPECS[options.name], with_files(options)
     if options.name.endswith((".yaml", ".yml")):
         return _from_yaml(options)
     if options.format:
-        options = _changed(options, log=options.log or Path(options.name))
-        return _own(options, {}), options
+        options = with_files(_changed(options, logs=options.logs or [Path(options.name)]))
+        spec = _own(options, {})
+        return spec, _changed(options, logs=in_order_of_time(options.logs, spec))
     if Path(options.name).is_file():
         raise BadInput(
             f"{options.name} is a file: say how its lines begin, or let it be guessed with: "
@@ -201,43 +164,45 @@ def _from_yaml(options: argparse.Namespace) -> tuple[Spec, argparse.Namespace]:
         raise BadInput(f"{options.name} says how a log is read, not where it is; add --log FILE.")
     if not any(getattr(options, name) for name in WINDOWS):  # the command line wins as a whole
         options = _changed(options, **{name: given.get(name) for name in WINDOWS})
-    return _own(options, given), options
+    spec = _own(options := with_files(options), given)
+    return spec, _changed(options, logs=in_order_of_time(options.logs, spec))
+
+
+def with_files(options: argparse.Namespace) -> argparse.Namespace:
+    """Return the options with every file of the log, those of its folders, too."""
+    logs = [path for path in find_files(options.logs) if path != options.labels] if options.logs else []
+    return _changed(options, logs=logs, log=logs[0] if logs else None)
 
 
 def _own(options: argparse.Namespace, given: dict) -> Spec:
     """Return a spec from options and the keys of a YAML file; options win."""
-    session = options.session or given.get("session")
-    if session and (problem := regex_problem(session)):
-        raise BadInput(f"The session pattern {session!r} {problem}; quote it, such as --session 'req-[0-9a-f]+'.")
-    header, recipe = first_look(options.log, options.format or given["format"], options.time or given.get("time"))
+    look = first_look(options.log, options.format or given["format"], options.time or given.get("time"))
+    continuation = options.continuation or given.get("continuation")
+    if options.engine == "ray":  # its workers begin anywhere
+        if continuation == JOIN:
+            raise BadInput("--engine ray reads a line as an event; give --continuation reject, or leave out --engine.")
+        if len(options.logs) > 1:
+            raise BadInput("--engine ray reads one file; leave out the others, or --engine.")
+        continuation = REJECT
+    look, session, session_by = find_sessions(options, given, look)
     label = options.label_field or (given.get("label") or "").removesuffix(" != -") or None
-    masks = tuple(Mask(**mask) for mask in given["masks"]) if "masks" in given else own_masks(session)
+    masked_ids = session if session_by in (MESSAGE, LINE) else None  # each session has its own: none says what happens
+    masks = own_masks(masked_ids, tuple(Mask(**mask) for mask in given["masks"]) if "masks" in given else OWN_MASKS)
     return Spec(
         name=Path(options.name).name.split(".")[0],
         title=f"own log {Path(options.name).name}",
         origin=str(options.log.name),
         license="its owner's",
-        header=header,
-        time=recipe,
+        header=look.header,
+        time=look.time,
         session=session,
+        session_by=session_by,
         label_field=label,
+        continuation=continuation or look.continuation,
         masks=masks,
         miner="drain" if "drain" in given else "slots",
         drain=DrainSettings(**given.get("drain", {})),
     )
-
-
-def first_look(log: Path, format: str, recipe: str | None) -> tuple[str, str | None]:
-    """Return the header format and the time recipe, guessed from the first lines where they are not given."""
-    lines = LogFile(log).head(GUESSED_FROM)
-    found = propose_format(lines["text"].to_list()) if format == "auto" else format
-    if found is None:
-        raise BadInput(
-            f"{log} has no known header; say how its lines begin with --format "
-            f"'<Date> <Time> <Content>', and try it with: python parse_logs.py check {log} --format FORMAT"
-        )
-    header = compile_header(found)
-    return found, recipe or guess_time(header, split_fields(lines, header, header.fields)[0])
 
 
 def find_grouping(options: argparse.Namespace, spec: Spec | None, protocol: str) -> Grouping:

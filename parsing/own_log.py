@@ -1,6 +1,7 @@
 """Your own log before it is parsed: how its first lines read under a format."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -8,8 +9,12 @@ import polars as pl
 
 from core.errors import BadInput, printable
 from core.logs import IS_BLANK, LogFile
-from parsing.lines.headers import JSON, Header, compile_header, literal_pattern, split_fields
-from parsing.lines.proposals import propose_format
+from parsing.lines.events import JOIN, choose_policy, find_start, join_lines
+from parsing.lines.headers import Header, compile_header, literal_pattern, split_fields, without_colors
+from parsing.lines.objects import keys_of, read_object
+from parsing.lines.proposals import propose, says_nothing
+from parsing.lines.record_proposals import no_message
+from parsing.lines.records import JSON, LOGFMT, Records
 from parsing.lines.times import guess_time
 from parsing.own_spec import regex_problem
 from parsing.templates.masks import Mask, masked
@@ -18,7 +23,7 @@ from parsing.templates.slots import mine
 LINES = 10_000  # read for the counts and the templates
 SHOWN = 20
 TEMPLATES = 15
-PROPOSED_FROM = 1_000
+FEW = 10  # lines of which nothing can be said
 
 
 def check(path: Path, format: str, session: str | None, masks: tuple[Mask, ...]) -> int:
@@ -29,15 +34,18 @@ def check(path: Path, format: str, session: str | None, masks: tuple[Mask, ...])
     if session and (problem := regex_problem(session)):
         raise BadInput(f"The session pattern {session!r} {problem}; write it like --session 'req-[0-9a-f]+'.")
     lines = LogFile(path).head(LINES).select("line", "text")
-    header = _header(path, format, lines)
+    lines = lines.with_columns(without_colors(lines["text"]).alias("text"))
+    header, recipe = _header(path, format, lines)
     matched, rejected = split_fields(lines, header, header.fields)
     if matched.is_empty():
         raise BadInput(_no_match(path, header, rejected))
-    _print_lines(lines.head(SHOWN), header)
-    _print_counts(header, matched, rejected)
-    _print_sessions(matched, session)
-    _print_templates(matched["Content"], masks)
-    recipe = guess_time(header, matched)
+    refuse_empty(path, header, lines, matched)
+    recipe = recipe or guess_time(header, matched)
+    events, further = _joined(lines, header, matched, rejected, recipe)
+    _print_lines(lines.head(SHOWN), header, further)
+    _print_counts(header, matched, rejected, further)
+    _print_sessions(events, session)
+    _print_templates(events["Content"], masks)
     print(f"\nTime: {recipe or 'no known layout; without --time lines are grouped by session or number'}")
     given = {"--format": header.format, "--time": recipe, "--session": session}
     words = [word for name, value in given.items() if value for word in (name, value)]
@@ -45,18 +53,32 @@ def check(path: Path, format: str, session: str | None, masks: tuple[Mask, ...])
     return 0
 
 
-def _header(path: Path, format: str, lines: pl.DataFrame) -> Header:
+def _header(path: Path, format: str, lines: pl.DataFrame) -> tuple[Header, str | None]:
+    """Return the header, and the recipe of the time if the format was proposed and has one."""
     if format != "auto":
-        return compile_header(format)
-    proposed = propose_format(lines["text"].head(PROPOSED_FROM).to_list())
+        return compile_header(format), None
+    proposed = propose(lines)
     if proposed is None:
         line, text = (lines.filter(~IS_BLANK) if lines.select((~IS_BLANK).any()).item() else lines).row(0)
         raise BadInput(
             f"{path} line {line}: no known format reads most of the first lines, of which this is {text[:160]!r}; "
             f"describe them with: python parse_logs.py check {path} --format '<Date> <Time> <Content>'"
         )
-    print(f"Proposed: --format {proposed!r}\n")
-    return compile_header(proposed)
+    print(printable(f"Proposed: --format {shlex.quote(proposed.format)}") + "\n")
+    return compile_header(proposed.format), proposed.time
+
+
+def refuse_empty(path: Path, header: Header, lines: pl.DataFrame, matched: pl.DataFrame) -> None:
+    """Raise BadInput if lines match, but none of them has a message: then the format names another field for it."""
+    if not says_nothing(matched["Content"]):
+        return
+    if header.records and header.records.kind in (JSON, LOGFMT):
+        objects = [record for text in lines["text"].head(SHOWN) if (record := read_object(text)) is not None]
+        raise BadInput(f"{path}: {no_message(header.records.kind, keys_of(objects))}")
+    raise BadInput(
+        f"{path}: {len(matched):,} of the first {len(lines):,} lines match {header.format!r}, and the message of each "
+        f"is empty; name fewer fields before <Content>, or try: python parse_logs.py check {path} --format auto"
+    )
 
 
 def _no_match(path: Path, header: Header, rejected: pl.DataFrame) -> str:
@@ -69,8 +91,8 @@ def _no_match(path: Path, header: Header, rejected: pl.DataFrame) -> str:
 
 def mismatch(header: Header, text: str) -> str | None:
     """Return why a line does not match, the first field or literal at which it stops; None if it matches."""
-    if header.format == JSON:
-        return _json_mismatch(text)
+    if header.records:
+        return _json_mismatch(text) if header.records.kind == JSON else _record_mismatch(header.records, text)
     parts = text.count(" ") + 1
     if text == "" and len(header.fields) > 1:
         return "line is empty"
@@ -96,8 +118,31 @@ def _json_mismatch(text: str) -> str | None:
         return "line holds a number too long or a nesting too deep for JSON"
 
 
-def _print_lines(lines: pl.DataFrame, header: Header) -> None:
-    """Print a table of the fields, one row per line; for lines that do not match, the reason and their beginning."""
+def _record_mismatch(records: Records, text: str) -> str | None:
+    if re.search(records.notes or "^$", text):
+        return "line says how the log is made" if text else "line is empty"
+    if records.kind == LOGFMT:
+        return None if re.match(r"\S*[\w.@/-]+=", text) else "line begins with no key="
+    count = text.count(records.separator) + 1
+    return None if count == len(records.columns) else f"line has {count} columns, the format {len(records.columns)}"
+
+
+def _joined(
+    lines: pl.DataFrame, header: Header, matched: pl.DataFrame, rejected: pl.DataFrame, recipe: str | None
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the events with what their further lines tell, and the numbers of these lines."""
+    if choose_policy(lines, header, recipe) != JOIN:
+        return matched, rejected["line"].clear()
+    others = rejected.filter(~IS_BLANK)
+    events, owned = join_lines(matched, others, find_start(header, recipe))
+    return events, others["line"].filter(owned)
+
+
+def _print_lines(lines: pl.DataFrame, header: Header, further: pl.Series) -> None:
+    """Print a table of the fields, one row per line; for lines that do not match, the reason and their beginning.
+
+    `further` are the numbers of lines that belong to the event before them.
+    """
     matched, rejected = split_fields(lines, header, header.fields)
     names = list(header.fields)
     cells = [[str(row[0]), *(_cell(value, 24) for value in row[1:-1]), _cell(row[-1], 60)] for row in matched.rows()]
@@ -105,8 +150,10 @@ def _print_lines(lines: pl.DataFrame, header: Header) -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(names))]  # Content comes last, unpadded
     widths[0] = max(len("line"), len(str(lines["line"].max())))
     shown = {int(row[0]): _aligned(row, widths) for row in cells}
+    belong = set(further)
     for line, text in rejected.rows():
-        shown[line] = f"{line:>{widths[0]}}  does not match, {mismatch(header, text)}: {_cell(text, 60)}"
+        why = "belongs to the event before" if line in belong else f"does not match, {mismatch(header, text)}"
+        shown[line] = f"{line:>{widths[0]}}  {why}: {_cell(text, 60)}"
     print("\n".join([_aligned(table[0], widths), *(shown[line] for line in lines["line"])]))
 
 
@@ -121,10 +168,14 @@ def _cell(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def _print_counts(header: Header, matched: pl.DataFrame, rejected: pl.DataFrame) -> None:
-    total = len(matched) + len(rejected)
-    wrong = rejected.filter(~IS_BLANK)
-    blank = f"; {len(rejected) - len(wrong):,} are blank" if len(wrong) < len(rejected) else ""
+def _print_counts(header: Header, matched: pl.DataFrame, rejected: pl.DataFrame, further: pl.Series) -> None:
+    total, notes = len(matched) + len(rejected), header.records.notes if header.records else ""
+    said = rejected.filter(~IS_BLANK, ~pl.col("line").is_in(further.implode()))
+    wrong = said.filter(~pl.col("text").str.contains(notes)) if notes else said
+    count = len(rejected) - len(said) - len(further)
+    blank = f"; {count:,} are blank" if count else ""
+    blank += f"; {len(further):,} belong to the event before them (--continuation join)" if len(further) else ""
+    blank += f"; {len(said) - len(wrong):,} say how the log is made" if len(wrong) < len(said) else ""
     print(f"\n{len(matched):,} of the first {total:,} lines match {header.format!r}{blank}")
     if len(wrong):
         line, text = wrong.row(0)
@@ -133,6 +184,10 @@ def _print_counts(header: Header, matched: pl.DataFrame, rejected: pl.DataFrame)
 
 def _print_sessions(matched: pl.DataFrame, session: str | None) -> None:
     if not session:
+        return
+    if session in matched.columns:
+        found = matched[session].replace(["", "-"], None).drop_nulls().unique(maintain_order=True)
+        print(f"\nSessions: {len(found):,} by the field {session}, the first {', '.join(map(str, found.head(5)))}")
         return
     ids = matched["Content"].str.extract_all(session).list.unique(maintain_order=True)
     without, distinct = int((ids.list.len() == 0).sum()), ids.explode().drop_nulls().unique(maintain_order=True)
@@ -144,6 +199,9 @@ def _print_sessions(matched: pl.DataFrame, session: str | None) -> None:
 
 
 def _print_templates(content: pl.Series, masks: tuple[Mask, ...]) -> None:
+    words = content.str.strip_chars().str.count_matches(r"\s+")
+    if len(content) >= FEW and (words == 0).all():
+        print("\nEvery message is one word: name fewer fields before <Content> if there is more in the lines")
     messages = content.to_frame().select(message=masked(pl.col("Content"), masks))
     counts = messages.group_by("message", maintain_order=True).len()
     templates = pl.Series("template", mine(counts["message"].to_list(), counts["len"].to_list()))

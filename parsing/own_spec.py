@@ -8,6 +8,7 @@ import polars as pl
 import yaml
 
 from core.errors import BadInput, printable
+from parsing.lines.events import POLICIES
 from parsing.lines.headers import compile_header
 from parsing.lines.times import recipe_fields
 
@@ -149,6 +150,9 @@ KEYS = {
     ),
     "time": (_is_read_by(recipe_fields), "'epoch:Field', or such as '%Y-%m-%d %H:%M:%S of Date Time'"),
     "session": (_is_pattern, _PATTERN),
+    "session_begin": (_is_pattern, _PATTERN),
+    "session_per_file": (lambda value: isinstance(value, bool), "true or false"),
+    "continuation": (POLICIES.__contains__, f"one of {', '.join(POLICIES)}"),
     "window": (_is_duration, _DURATION),
     "step": (_is_duration, _DURATION),
     "window_lines": (_is_count, _NUMBER),

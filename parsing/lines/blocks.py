@@ -14,7 +14,9 @@ import polars as pl
 from core.errors import BadInput
 from core.logs import IS_BLANK, IS_TOO_LONG, SHOWN_OF_LONG, LogFile
 from parsing.datasets import Spec
+from parsing.lines.events import JOIN, Start, find_start, join_lines, whole_events
 from parsing.lines.headers import Header, compile_header, split_fields
+from parsing.lines.sessions import FIELD, Begun, sessions_of, with_file
 from parsing.lines.times import names_year, recipe_fields, timestamps
 from parsing.lines.years import Years
 from parsing.sequences.folder import CsvFile
@@ -25,7 +27,10 @@ from parsing.templates.masks import distinct_messages
 from parsing.templates.messages import MessageTable
 
 SECONDS_BETWEEN_REPORTS = 2.0
-BLANK = "blank line"  # the reason of lines that say nothing about whether the format fits
+# Reasons of lines that say nothing about whether the format fits.
+BLANK, NOTE, NO_SESSION = "blank line", "note on the log", "no session id"
+HARMLESS = [BLANK, NOTE, NO_SESSION]
+MOST_FURTHER = 100  # lines without a header for each event, else the format describes another log
 
 
 @dataclass
@@ -41,6 +46,9 @@ class RawLog:
     session_ids: list[str] = field(default_factory=list)
     labels: Labels | None = None
     read_lines: int = 0
+    further_lines: int = 0  # of events, after the line of the header
+    without_session: int = 0
+    begun: Begun = field(default_factory=Begun)
     anomalous_lines: int = 0
 
 
@@ -49,7 +57,7 @@ class Block:
     """What a block of lines holds.
 
     `events` are line, time?, label?, id?, Content; `messages` their distinct masked messages; `places` each event's
-    place among those; `refused` the lines that are no event (line, reason, text).
+    place among those; `refused` the lines that are no event (line, reason, text); `further` how many belong to one.
     """
 
     lines: int
@@ -57,12 +65,16 @@ class Block:
     messages: pl.Series
     places: np.ndarray
     refused: pl.DataFrame
+    further: int = 0
 
 
 def read_here(spec: Spec, source: LogFile, lines: tuple[int, int | None]) -> Iterator[Block]:
     """Yield the blocks of the lines `lines` (first, last) of a log, read on this machine."""
     header = compile_header(spec.header)
-    return in_order(lambda text: read_block(text, spec, header), source.blocks(*lines))
+    blocks: Iterable[pl.DataFrame] = with_file(source.blocks(*lines), source.path.name)
+    if spec.continuation == JOIN:
+        blocks = whole_events(blocks, find_start(header, spec.time))
+    return in_order(lambda text: read_block(text, spec, header), blocks)
 
 
 def read_log(
@@ -85,19 +97,18 @@ def read_log(
     raw = RawLog(source, EventStore(folder, tuple(columns)), MessageTable(), labels=labels)
     sessions: dict[str, int] = {}
     years = Years() if spec.time and not names_year(spec.time) else None
-    meter, wrong, first_wrong = Meter(), 0, None
+    meter, refusals = Meter(), Refusals()
     for block in blocks:
         add_block(raw, block, sessions, years)
         rejected.append(block.refused)
-        unfit = block.refused.filter(pl.col("reason") != BLANK)
-        wrong += len(unfit)
-        first_wrong = first_wrong or (unfit.row(0) if len(unfit) else None)
+        refusals.add(block.refused)
         meter.report(raw.read_lines, source.done)
     meter.finish(raw.read_lines)
     raw.session_ids = list(sessions)
     if not raw.read_lines:
         raise BadInput(f"{source.path} has {source.lines:,} lines, none of them among --lines; choose others.")
-    _refuse_wrong_format(spec, source, wrong, raw.read_lines - (rejected.rows - wrong), first_wrong)
+    raw.without_session = refusals.without_session
+    _refuse_wrong_format(spec, raw, refusals)
     return raw
 
 
@@ -116,8 +127,10 @@ def in_order(work: Callable[[pl.DataFrame], Block], blocks: Iterable[pl.DataFram
 def add_block(raw: RawLog, block: Block, sessions: dict[str, int], years: Years | None = None) -> None:
     """Number the messages and sessions of a block, and the years if times name none; append its events to the store."""
     raw.read_lines += block.lines
+    raw.further_lines += block.further
+    events = raw.begun.add(block.events)
     numbers = raw.messages.number(block.messages, block.places, block.events["Content"])
-    events = block.events.with_columns(pl.Series("message", numbers))
+    events = events.with_columns(pl.Series("message", numbers))
     raw.messages.tally(events)
     if years:
         events = events.with_columns(years.add(events["time"]).alias("time"))
@@ -143,22 +156,38 @@ def read_block(block: pl.DataFrame, spec: Spec, header: Header) -> Block:
     block, refused = _without_long_lines(block)
     fields, unmatched = split_fields(block, header, _wanted_fields(spec, header))
     columns: list[pl.Expr | pl.Series] = [pl.col("line"), pl.col("Content")]
-    refused += [_refused(block, rows, reason) for reason, rows in _by_reason(unmatched)]
     if spec.time:
         columns.append(timestamps(fields, spec.time).cast(pl.Int64).alias("time"))
     if spec.label_field:
         columns.append((~is_normal(spec.label_field)).cast(pl.Int8).alias("label"))
-    events = fields.select(columns)
+    events, further = fields.select(columns), 0
+    timeless = block.select("line", "text").clear()
     if spec.time and events["time"].null_count():
-        refused.append(_refused(block, events.filter(pl.col("time").is_null()), "time"))
+        timeless = block.select("line", "text").join(events.filter(pl.col("time").is_null()), on="line", how="semi")
         events = events.drop_nulls("time")
+    if spec.continuation == JOIN and len(unmatched) + len(timeless):
+        events, unmatched, timeless = _join(events, unmatched, timeless, find_start(header, spec.time))
+        further = lines - len(events) - len(unmatched) - len(timeless) - sum(map(len, refused))
+    refused += [_refused(block, rows, reason) for reason, rows in _by_reason(unmatched, header)]
+    refused += [_refused(block, timeless, "time")] * (len(timeless) > 0)
     if spec.session:
-        events = _find_sessions(events, spec.session)
+        events = sessions_of(events, fields, block, spec)
         if events["id"].null_count():
-            refused.append(_refused(block, events.filter(pl.col("id").is_null()), "no session id"))
+            refused.append(_refused(block, events.filter(pl.col("id").is_null()), NO_SESSION))
             events = events.drop_nulls("id")
     rejected = pl.concat(refused).sort("line") if len(refused) > 1 else refused[0]
-    return Block(lines, events, *distinct_messages(events["Content"], spec.masks), rejected)
+    return Block(lines, events, *distinct_messages(events["Content"], spec.masks), rejected, further)
+
+
+def _join(
+    events: pl.DataFrame, unmatched: pl.DataFrame, timeless: pl.DataFrame, start: Start
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Return the events with their further lines, and what is left of the lines without header or time."""
+    others = pl.concat([unmatched, timeless]).sort("line")
+    blank = others.select(IS_BLANK).to_series()
+    events, owned = join_lines(events, others.filter(~blank), start)
+    taken = others.filter(~blank)["line"].filter(owned).implode()
+    return events, unmatched.filter(~pl.col("line").is_in(taken)), timeless.filter(~pl.col("line").is_in(taken))
 
 
 def _without_long_lines(block: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
@@ -169,11 +198,15 @@ def _without_long_lines(block: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.Data
     return block.filter(~IS_TOO_LONG), [_refused(begins, begins, "line too long")]
 
 
-def _by_reason(unmatched: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    """Return the lines without the header, and those that hold nothing: many programs write blank lines in between."""
-    if not unmatched.select(IS_BLANK.any()).item():
-        return [("header", unmatched)]
-    return [("header", unmatched.filter(~IS_BLANK)), (BLANK, unmatched.filter(IS_BLANK))]
+def _by_reason(unmatched: pl.DataFrame, header: Header) -> list[tuple[str, pl.DataFrame]]:
+    """Return the lines without the header, blank ones, which many programs write, and those on the log itself."""
+    kinds = [("header", unmatched)]
+    if unmatched.select(IS_BLANK.any()).item():
+        kinds = [("header", unmatched.filter(~IS_BLANK)), (BLANK, unmatched.filter(IS_BLANK))]
+    if header.records and header.records.notes:
+        is_note, left = pl.col("text").str.contains(header.records.notes), kinds[0][1]
+        kinds = [("header", left.filter(~is_note)), (NOTE, left.filter(is_note)), *kinds[1:]]
+    return kinds
 
 
 def _refused(block: pl.DataFrame, lines: pl.DataFrame, reason: str) -> pl.DataFrame:
@@ -184,15 +217,8 @@ def _refused(block: pl.DataFrame, lines: pl.DataFrame, reason: str) -> pl.DataFr
 def _wanted_fields(spec: Spec, header: Header) -> tuple[str, ...]:
     """Return the header fields that are used; the others are never copied."""
     named = recipe_fields(spec.time) if spec.time else ()
-    return tuple(name for name in header.fields if name in (*named, spec.label_field))
-
-
-def _find_sessions(events: pl.DataFrame, pattern: str) -> pl.DataFrame:
-    """Return one row per event and session, column `id`, null where the line names none; it may name several."""
-    ids = events["Content"].str.extract_all(pattern).alias("id")
-    if (ids.list.len() <= 1).all():
-        return events.with_columns(ids.list.first())
-    return events.with_columns(ids.list.unique(maintain_order=True)).explode("id", empty_as_null=True)
+    session = spec.session if spec.session_by == FIELD else None
+    return tuple(name for name in header.fields if name in (*named, spec.label_field, session))
 
 
 class Meter:
@@ -219,16 +245,44 @@ def _rate(lines: int, seconds: float) -> str:
     return f"  {lines:>13,} lines read {lines / seconds:>12,.0f} lines/s"
 
 
-def _refuse_wrong_format(spec: Spec, source: LogFile, refused: int, lines: int, first: tuple | None) -> None:
+@dataclass
+class Refusals:
+    """The lines that are no event, counted: those that do not fit, the harmless ones, and the first of each."""
+
+    unfit: int = 0
+    harmless: int = 0
+    without_session: int = 0
+    first: tuple | None = None
+    first_without: tuple | None = None
+
+    def add(self, refused: pl.DataFrame) -> None:
+        """Count the refused lines (line, reason, text) of a block."""
+        unfit = refused.filter(~pl.col("reason").is_in(HARMLESS))
+        without = refused.filter(pl.col("reason") == NO_SESSION)
+        self.unfit, self.harmless = self.unfit + len(unfit), self.harmless + len(refused) - len(unfit)
+        self.without_session += len(without)
+        self.first = self.first or (unfit.row(0) if len(unfit) else None)
+        self.first_without = self.first_without or (without.row(0) if len(without) else None)
+
+
+def _refuse_wrong_format(spec: Spec, raw: RawLog, refusals: Refusals) -> None:
     """Raise BadInput if most of the lines that say something were rejected: then `spec` describes another log."""
-    if first is None or 2 * refused <= lines:
+    path, events = raw.source.path, raw.store.events
+    again = f"see what fits with: python parse_logs.py check {path} --format auto"
+    if raw.further_lines > MOST_FURTHER * max(events, 1):
+        raise BadInput(
+            f"{path} has {events:,} lines that begin as {spec.header!r} says, and {raw.further_lines:,} others; {again}"
+        )
+    lines, count, first = raw.read_lines - refusals.harmless, refusals.unfit, refusals.first
+    if not events and refusals.without_session > count:
+        lines, count, first = lines + refusals.without_session, refusals.without_session, refusals.first_without
+    if first is None or 2 * count <= lines:
         return
     line, reason, text = first
     rest = "".join(
         f", with {name} {value}" for name, value in (("time", spec.time), ("session ids", spec.session)) if value
     )
     raise BadInput(
-        f"{source.path} line {line:,} does not match ({reason}), nor do {refused - 1:,} others of {lines:,} lines: "
-        f"{text[:160]!r}; the pattern of {spec.name} is {spec.header!r}{rest}; "
-        f"see what fits with: python parse_logs.py check {source.path} --format auto"
+        f"{path} line {line:,} does not match ({reason}), nor do {count - 1:,} others of {lines:,} lines: "
+        f"{text[:160]!r}; the pattern of {spec.name} is {spec.header!r}{rest}; {again}"
     )

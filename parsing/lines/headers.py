@@ -4,56 +4,62 @@ Blank means space here; a tab or other ASCII white space only ever ends a field.
 format stands for one or more in the line, since syslog pads days and others pad levels; before <Content> for one.
 """
 
-import json
 import re
 from dataclasses import dataclass
 
 import polars as pl
 
 from core.errors import BadInput
+from parsing.lines.records import Records, read_records, split_records
 
-JSON = "json"  # the format of logs with one JSON object a line
-JSON_NAMES = {
-    "Timestamp": ("timestamp", "time", "ts", "@timestamp"),
-    "Level": ("level", "severity"),
-    "Component": ("component", "logger", "module", "service"),
-    "Content": ("message", "msg", "log", "content", "event"),
-}
 _FIELD = re.compile(r"<([^<>]*)>")
+# Fields that need nothing between them and the next one: klog's level is a letter, syslog's priority has brackets.
+_GLUED = {"Level": "[A-Za-z]", "Priority": "<[0-9]+>"}
+_CLOCKS = ("Time", "Timestamp")  # hold colons: before one they are as long as can be
+_COLORS = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])"
 _OTHER_BLANK = r"[\t-\r]"
 _NON_BLANK = r"[^\t-\r ]"
 
 
 @dataclass(frozen=True)
 class Header:
-    """A compiled format. `pattern` has one named group a field and reads the same in Rust and in Python."""
+    """A compiled format. `pattern` has one named group a field and reads the same in Rust and in Python.
+
+    Where lines are records, `records` say how these are read, and there is no pattern.
+    """
 
     format: str
     fields: tuple[str, ...]
     pattern: str
+    records: Records | None = None
 
     @property
     def literals(self) -> list[str]:
         """The text before the first field, between each two fields, and (always empty) after the last."""
-        return _FIELD.split(self.format)[::2]
+        return _FIELD.split(self.format.replace("\\t", "\t"))[::2]
 
     @property
     def by_blanks(self) -> bool:
         """True if single blanks separate the fields, with at most a fixed suffix such as ':' on a field."""
         literals = self.literals
-        return literals[0] == "" and all(re.fullmatch(f"{_NON_BLANK}* ", literal) for literal in literals[1:-1])
+        return (
+            not self.records
+            and literals[0] == ""
+            and all(re.fullmatch(f"{_NON_BLANK}* ", literal) for literal in literals[1:-1])
+        )
 
 
 def compile_header(format: str) -> Header:
-    """Return the header of a format, or of 'json' with the fields of `JSON_NAMES`.
+    r"""Return the header of a format, also of one of records (parsing/lines/records.py).
 
     A field beside a blank of the format holds no blank; any other, such as `[<Time>]`, is the shortest match up to
-    the literal after it. `<Content>` is the rest of the line and may be empty. Raise BadInput for a format that cannot
-    split lines.
+    the literal after it. `<Level>` right before another field is one letter, `<Priority>` a number in <>; `<Time>`
+    before a colon holds colons itself. `\t` stands for a tab. `<Content>` is the rest of the line and may be empty.
+    Raise BadInput for a format that cannot split lines.
     """
-    if format == JSON:
-        return Header(format, tuple(JSON_NAMES), "")
-    pieces = _FIELD.split(format)
+    if records := read_records(format):
+        return Header(format, tuple(records.sources), "", records)
+    pieces = _FIELD.split(format.replace("\\t", "\t"))
     literals, fields = pieces[::2], tuple(pieces[1::2])
     _refuse_bad_format(format, literals, fields)
     pattern = "^"
@@ -73,8 +79,7 @@ def _refuse_bad_format(format: str, literals: list[str], fields: tuple[str, ...]
         problem = f"names <{repeated[0]}> more than once"
     elif fields[-1:] != ("Content",) or literals[-1]:
         problem = "does not end with <Content>, the rest of a line"
-    elif "" in literals[1:-1]:
-        at = literals.index("", 1)
+    elif at := next((at for at in range(1, len(fields)) if not literals[at] and fields[at - 1] not in _GLUED), 0):
         problem = f"has nothing between <{fields[at - 1]}> and <{fields[at]}>, so that no line can be split there"
     else:
         return
@@ -83,13 +88,18 @@ def _refuse_bad_format(format: str, literals: list[str], fields: tuple[str, ...]
 
 def literal_pattern(literal: str, name: str) -> str:
     """Return the regular expression of the literal before the field `name`."""
-    return re.escape(literal) if name == "Content" else re.escape(literal).replace("\\ ", "\\ +")
+    inside = literal.rstrip(" ") if name == "Content" else literal
+    return re.escape(inside).replace("\\ ", "\\ +") + re.escape(literal[len(inside) :])
 
 
 def _field_pattern(name: str, before: str, after: str) -> str:
     # A greedy run is faster than a lazy one, and gives the same if the literal after it has a blank to end it.
     if name == "Content":
         return "(?s:.*)"
+    if not after and name in _GLUED:
+        return _GLUED[name]
+    if after.startswith(":") and name in _CLOCKS:
+        return "[0-9T:.,+Z-]*[0-9Z]"
     beside_blank = before.endswith(" ") or after.startswith(" ") or (not before and " " in after)
     return f"{_NON_BLANK}+{'' if ' ' in after else '?'}" if beside_blank else ".+?"
 
@@ -103,10 +113,21 @@ def split_fields(lines: pl.DataFrame, header: Header, wanted: tuple[str, ...]) -
     for name in names:
         if name not in header.fields:
             raise BadInput(f"The format {header.format!r} has no <{name}>; name one of {', '.join(header.fields)}.")
-    split = _split_json if header.format == JSON else _split_by_blanks if header.by_blanks else split_by_pattern
-    fields, matches = split(lines["text"], header, names)
+    texts = without_colors(lines["text"])
+    if header.records:
+        fields, matches = split_records(texts, header.records, names)
+    else:
+        split = _split_by_blanks if header.by_blanks else split_by_pattern
+        fields, matches = split(texts, header, names)
     matched = lines.select("line").hstack(fields).filter(matches)
     return matched, lines.select("line", "text").filter(~matches)
+
+
+def without_colors(texts: pl.Series) -> pl.Series:
+    """Return the texts without what colors a terminal or names its window."""
+    if not texts.str.contains("\x1b", literal=True).any():
+        return texts
+    return texts.str.replace_all(_COLORS, "")
 
 
 def split_by_pattern(texts: pl.Series, header: Header, names: tuple[str, ...]) -> tuple[pl.DataFrame, pl.Series]:
@@ -142,23 +163,3 @@ def _cut_at_blanks(texts: pl.Series, header: Header, names: tuple[str, ...]) -> 
         pl.col(name).str.strip_suffix(suffix) for name, suffix in zip(header.fields, suffixes, strict=True) if suffix
     ]
     return parts.with_columns(cut).select(names), parts.select(matches.fill_null(False)).to_series()
-
-
-def _split_json(texts: pl.Series, _: Header, names: tuple[str, ...]) -> tuple[pl.DataFrame, pl.Series]:
-    records = [_read_object(text) for text in texts]
-    columns = {name: [_first_present(record or {}, JSON_NAMES[name]) for record in records] for name in names}
-    matches = pl.Series([record is not None for record in records], dtype=pl.Boolean)
-    return pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String)), matches
-
-
-def _read_object(text: str) -> dict | None:
-    try:
-        return value if isinstance(value := json.loads(text), dict) else None
-    except (ValueError, RecursionError):
-        return None
-
-
-def _first_present(record: dict, keys: tuple[str, ...]) -> str:
-    value = next((record[key] for key in keys if record.get(key) is not None), "")
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text.encode("utf-8", "replace").decode()  # JSON can spell half a surrogate pair, which no column can hold

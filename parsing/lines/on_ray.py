@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from core.errors import BadInput
-from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, LogFile
+from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, UTF16_MARKS, LogFile
 from core.packed import is_plain
 from parsing.datasets import Spec
 from parsing.lines.blocks import Block, read_block
@@ -46,6 +46,8 @@ def cut(path: Path) -> list[tuple[int, int]]:
         raise BadInput(f"{path} is packed, so workers cannot begin inside it; unpack it, or leave out --engine.")
     edges, size = [0], path.stat().st_size
     with path.open("rb") as file:
+        if file.read(2) in UTF16_MARKS:
+            raise BadInput(f"{path} is UTF-16, so workers cannot begin inside it; convert it, or leave out --engine.")
         while edges[-1] < size:
             file.seek(min(edges[-1] + BLOCK_BYTES, size))
             file.readline()

@@ -11,11 +11,11 @@ from typing import IO
 import polars as pl
 
 from core.errors import BadInput
-from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, LINE_BYTES, LogFile
+from core.log_files import STDIN
+from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, LINE_BYTES, LogFile, Recoder
 
 WAIT_SECONDS = 0.2  # between two looks at a file that has not grown
 GONE_SECONDS = 60.0  # a file may be away for so long while it is rotated
-STDIN = Path("-")
 AT_ONCE = 1 << 20  # bytes of standard input
 
 
@@ -28,7 +28,7 @@ class Tail:
 
     def __init__(self, path: Path, stop_at_end: bool = False) -> None:
         self.path, self._stop = path, stop_at_end
-        self._rest = b""
+        self._rest, self._recoder = b"", Recoder()
         self._numbers = LogFile(path)
 
     def blocks(self) -> Iterator[pl.DataFrame]:
@@ -59,8 +59,14 @@ class Tail:
 
     def _pipe(self, stream: IO[bytes]) -> Iterator[pl.DataFrame]:
         """Yield what a pipe gives, as soon as it gives it: what waits there is one block."""
-        while read := os.read(stream.fileno(), AT_ONCE):
-            while len(read) < AT_ONCE and _has_more(stream):
+        while True:
+            if not _can_read(stream, WAIT_SECONDS):
+                yield _NOTHING
+                continue
+            read = os.read(stream.fileno(), AT_ONCE)
+            if not read:
+                break
+            while len(read) < AT_ONCE and _can_read(stream, 0.0):
                 more = os.read(stream.fileno(), AT_ONCE - len(read))
                 if not more:
                     break
@@ -92,7 +98,7 @@ class Tail:
 
     def _whole_lines(self, read: bytes) -> pl.DataFrame:
         """Return the lines that are whole by now; of one of more than a megabyte no more is kept."""
-        head, newline, tail = (self._rest + read).rpartition(b"\n")
+        head, newline, tail = (self._rest + self._recoder.add(read)).rpartition(b"\n")
         self._rest = tail[: 2 * LINE_BYTES]
         if not newline:
             return _NOTHING
@@ -101,13 +107,14 @@ class Tail:
 
     def _last_line(self) -> pl.DataFrame:
         """Return what stands after the last newline."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = self._rest + self._recoder.finish(), b""
+        self._recoder = Recoder()  # the next file of a rotation has its own mark
         return self._numbers.number_lines(rest + b"\n") if rest else _NOTHING
 
 
-def _has_more(stream: IO[bytes]) -> bool:
-    """Return whether a pipe can be read without waiting; Windows can tell of sockets alone."""
-    return sys.platform != "win32" and bool(select.select([stream], [], [], 0)[0])
+def _can_read(stream: IO[bytes], seconds: float) -> bool:
+    """Return whether a pipe has something to read within some seconds; Windows, which cannot tell, waits for it."""
+    return seconds > 0 if sys.platform == "win32" else bool(select.select([stream], [], [], seconds)[0])
 
 
 _NOTHING = pl.DataFrame(schema={"text": pl.String, "line": pl.Int64})

@@ -8,22 +8,13 @@ import polars as pl
 
 from core.errors import BadInput
 from parsing.lines.headers import Header
+from parsing.lines.layouts import EPOCH, Found, commonest_layouts, find_time
 
 NO_YEAR = 1904  # the year of times such as syslog's, which name none: a leap year, so that 29 February can be read
 
-_DATES = ("%Y-%m-%dT", "%Y-%m-%d ", "%y/%m/%d ", "%Y/%m/%d ")  # %y before %Y, which reads "08" as the year 8
-_FRACTIONS_ZONES = (".%f", ".%f%z", ".%f %z", ",%f", ",%f%z", ",%f %z")
-LAYOUTS = (
-    *(f"{date}%H:%M:%S{rest}" for date in _DATES for rest in _FRACTIONS_ZONES),
-    "%Y-%m-%d-%H.%M.%S.%f",  # BGL
-    "%d/%b/%Y:%H:%M:%S %z",  # Apache access
-    "[%d/%b/%Y:%H:%M:%S %z]",
-    "%a %b %d %H:%M:%S.%f %Y",  # Apache error
-    "%y%m%d %H%M%S",  # HDFS
-    "%Y%m%d %H%M%S",
-    "epoch",
-    "%b %d %H:%M:%S",  # syslog
-)
+GUESSED_FROM = 1_000  # rows
+LOOKED_AT = 30  # of them one by one
+MOST_FIELDS = 6  # of one time: Mon Mar 2 08:00:00 UTC 2026
 ENOUGH = 0.8  # share of the lines that a proposed format or time has to read
 
 _HAS_YEAR = "%[YyCGgDFxcvs+]"
@@ -41,9 +32,9 @@ def timestamps(fields: pl.DataFrame, recipe: str) -> pl.Series:
     """Return the Datetime("us") of each row, null where it cannot be read; UTC if it names a zone, else as written.
 
     `recipe` is "epoch:<Field>" (since 1970, in seconds, integer or decimal, or by its size in ms, us or ns) or
-    "<strptime format> of <Field> [<Field> ...]" (the fields joined by a blank), where %f after '.' or ',' is a fraction
-    of any length that may be missing, and %z also takes 'Z'. Times without a year get `NO_YEAR`. Raise BadInput for any
-    other recipe.
+    "<strptime format> of <Field> [<Field> ...]" (the fields joined by a blank), where %f after '.', ',' or ':' is a
+    fraction of any length that may be missing, and %z also takes 'Z'. Times without a year get `NO_YEAR`.
+    Raise BadInput for any other recipe.
     """
     format, names = _read_recipe(recipe)
     if not set(names) <= set(fields.columns):
@@ -86,11 +77,11 @@ def names_year(recipe: str) -> bool:
 @cache
 def _reads_own_times(format: str) -> bool:
     """Return whether a day survives writing and reading by `format`; Polars reads a wrong format as nulls."""
-    if re.search("(?<![.,])%f", format):  # Polars takes it for nanoseconds, everyone else for a fraction
+    if re.search("(?<![.,:])%f", format):  # Polars takes it for nanoseconds, everyone else for a fraction
         return False
     written = pl.Series([datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)])
     try:
-        texts = written.dt.strftime(format.replace(".%f", "%.6f").replace(",%f", ",%6f"))
+        texts = written.dt.strftime(re.sub("([.,:])%f", r"\1%6f", format))
         read = _parse_times(texts, format).item()
     except pl.exceptions.PolarsError:
         return False
@@ -99,7 +90,10 @@ def _reads_own_times(format: str) -> bool:
 
 def _parse_times(texts: pl.Series, format: str) -> pl.Series:
     if ",%f" in format:  # chrono knows fractions of any length only after a point
-        texts, format = texts.str.replace_all(",", ".", literal=True), format.replace(",", ".")
+        texts, format = texts.str.replace(",([0-9]+)([^,]*)$", ".${1}${2}"), format.replace(",%f", ".%f")
+    if ":%f" in format:
+        texts = texts.str.replace("(:[0-9]{1,2}:[0-9]{1,2}):([0-9]+)", "${1}.${2}")
+        format = format.replace(":%f", ".%f")
     format = format.replace(".%f", "%.f").replace("%z", "%#z")
     if not re.search(_HAS_YEAR, format):
         texts, format = (f"{NO_YEAR} " + texts), f"%Y {format}"
@@ -107,17 +101,70 @@ def _parse_times(texts: pl.Series, format: str) -> pl.Series:
     return times.dt.replace_time_zone(None)
 
 
-def guess_time(header: Header, sample: pl.DataFrame) -> str | None:
-    """Return the first recipe of `LAYOUTS` that reads `ENOUGH` of the first 100 rows in neighboring fields, or None."""
-    sample = sample.head(100)
-    names = [name for name in header.fields[:-1] if name in sample.columns]
-    for layout in LAYOUTS if len(sample) else ():
-        for width in sorted({1, layout.count(" ") + 1}):
-            for start in range(len(names) - width + 1):
-                chosen = names[start : start + width]
-                recipe = f"epoch:{chosen[0]}" if layout == "epoch" else f"{layout} of {' '.join(chosen)}"
-                years = timestamps(sample, recipe).dt.year()
-                plausible = years.is_between(1980, 2099) | ((years == NO_YEAR) & (layout == LAYOUTS[-1]))
-                if plausible.sum() >= ENOUGH * len(sample):
-                    return recipe
-    return None
+def guess_time(header: Header, sample: pl.DataFrame, among: tuple[str, ...] = ()) -> str | None:
+    """Return the recipe that reads `ENOUGH` of the first rows in neighboring fields, None if there is none.
+
+    One that names the year comes before one that counts since 1970, and this before one without a year. Where days and
+    months could be exchanged, that is taken which reads more, and then which goes back in time less often. Where fields
+    are named, only those `among` them are looked at.
+    """
+    sample = sample.head(GUESSED_FROM)
+    names = [name for name in among or header.fields if name in sample.columns and name != "Content"]
+    best: dict[int, str] = {}
+    for start in range(len(names)):
+        for width in range(min(MOST_FIELDS, len(names) - start), 0, -1):  # a zone belongs to the time before it
+            recipe = _recipe_of(sample, names[start : start + width])
+            if recipe:
+                rank = 1 if recipe.startswith("epoch:") else 0 if names_year(recipe) else 2
+                best.setdefault(rank, recipe)
+    return best[min(best)] if best else None
+
+
+def _recipe_of(sample: pl.DataFrame, names: list[str]) -> str | None:
+    """Return the recipe that reads these fields as one time, all of each but punctuation around it."""
+    texts = sample.select(pl.concat_str(names, separator=" ")).to_series()
+    wholes = [_whole(text) for text in texts.head(LOOKED_AT) if text is not None]
+    if not any(wholes):  # klog glues a letter to the date
+        wholes = [_whole(f"I{text}") for text in texts.head(LOOKED_AT) if text is not None]
+    found = [one for one in wholes if one]
+    if len(found) < ENOUGH * min(len(texts), LOOKED_AT) or not found:
+        return None
+    times = commonest_layouts([time for time, _, _ in found])
+    _, before, after = next(one for one in found if one[0].layouts == times)
+    if times == (EPOCH,):
+        return f"epoch:{names[0]}" if not before + after else None
+    weekday = found[0][0].weekday
+    recipes = [f"{before}{weekday}{_with_fraction(layout)}{after} of {' '.join(names)}" for layout in times]
+    if len(names) > 1 and weekday.endswith(" ") and not before:  # a field of its own, which a time without year denies
+        return None
+    usable = [recipe for recipe in recipes if _reads_own_times(recipe.rpartition(" of ")[0])]
+    read = {recipe: _read_well(sample, recipe) for recipe in usable}
+    best = max(read, key=lambda recipe: read[recipe], default=None)
+    return best if best and read[best][0] >= ENOUGH * len(sample) else None
+
+
+def _whole(text: str) -> tuple[Found, str, str] | None:
+    """Return the time that is all of a text but for punctuation, and this before and after it."""
+    found = find_time(text)
+    if found is None:
+        return None
+    before, after = text[: found.start].removeprefix("I"), text[found.end :]
+    return (
+        (found, before, after) if re.fullmatch(r"[\[(\"']*", before) and re.fullmatch(r"[\])\"',;:]*", after) else None
+    )
+
+
+def _with_fraction(layout: str) -> str:
+    """Return the layout with a fraction, which may be missing, where dates of numbers have a clock with colons."""
+    if "%f" in layout or not re.match("%[Yy][-/]%m[-/]%d[T ]%H:%M:%S", layout):
+        return layout
+    return layout.replace(":%S", ":%S.%f")
+
+
+def _read_well(sample: pl.DataFrame, recipe: str) -> tuple[int, int]:
+    """Return how many rows a recipe reads as times of our days, and (below 0) how often these go back."""
+    times = timestamps(sample, recipe)
+    years = times.dt.year()
+    right = years.is_between(1980, 2099) if names_year(recipe) else years == NO_YEAR
+    back = int((times.filter(right.fill_null(False)).diff().dt.total_microseconds() < 0).sum())
+    return int(right.sum()), -back

@@ -75,7 +75,8 @@ def assemble(folder: Path, spec: Spec, raw: RawLog, plan: Plan) -> tuple[dict, d
         raise BadInput(
             "Time windows need a time: name its fields with --time, or group by --window-lines or --session."
         )
-    order_counts = sort_by_time(store) if plan.grouping.kind == "seconds" else {}
+    is_mixed = len(raw.source.paths) > 1 and "time" in store.names and spec.session_by not in ("file", "begin")
+    order_counts = sort_by_time(store) if plan.grouping.kind == "seconds" or is_mixed else {}
     groups, dropped = drop_faults(group(store, plan.grouping), plan)
     values = sequence_labels(store, groups, raw)
     split = split_sequences(values, groups, plan.split, plan.seed)

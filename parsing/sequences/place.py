@@ -97,7 +97,7 @@ def _sources(manifest: dict) -> list[dict]:
     """Return the sources that make a folder what it is: labels may change, and every seed of a simulation is one."""
     if manifest["simulated"]:
         return [{"file": str(manifest["title"])}]
-    sources = manifest["sources"][:1] if manifest.get("spec") else manifest["sources"]
+    sources = manifest["sources"][: manifest.get("logs") or 1] if manifest.get("spec") else manifest["sources"]
     known = (("bytes", int), ("sha256", str))
     return [
         {"file": str(source["file"])} | {name: kind(source[name]) for name, kind in known if name in source}

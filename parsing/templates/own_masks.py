@@ -77,6 +77,6 @@ OWN_MASKS = (
 )
 
 
-def own_masks(session: str | None) -> tuple[Mask, ...]:
+def own_masks(session: str | None, masks: tuple[Mask, ...] = OWN_MASKS) -> tuple[Mask, ...]:
     """Return the masks of an own log, with the ids of its sessions blanked first where there is a pattern of them."""
-    return (Mask("session id", session), *OWN_MASKS) if session else OWN_MASKS
+    return (Mask("session id", session), *masks) if session else masks

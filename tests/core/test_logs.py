@@ -1,9 +1,11 @@
 """Log files of every packing to the same numbered lines: none lost, none shifted, and nothing extracted."""
 
+import bz2
 import csv
 import errno
 import gzip
 import io
+import lzma
 import tarfile
 import tracemalloc
 import zipfile
@@ -20,6 +22,7 @@ from core import logs
 from core.errors import BadInput
 from core.logs import LogFile
 from parsing.lines import blocks
+from parsing.lines.tail import Tail
 from parsing.sequences import folder
 from parsing.sequences.store import EventStore
 
@@ -54,6 +57,8 @@ def pack_zip(path: Path, content: bytes, name: str = MEMBER, others: tuple[str, 
 PACKERS = {
     "a.log": Path.write_bytes,
     "a.log.gz": pack_gz,
+    "a.log.bz2": lambda path, content: path.write_bytes(bz2.compress(content)),
+    "a.log.xz": lambda path, content: path.write_bytes(lzma.compress(content)),
     "a.log.zst": pack_zst,
     "a.tar.gz": pack_tar,
     "a.tgz": pack_tar,
@@ -379,12 +384,31 @@ def test_a_mark_of_utf8_at_the_begin_is_no_part_of_the_first_line(tmp_path, monk
     assert rows_of(tmp_path, b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n") == [(1, "one"), (2, "\ufefftwo")]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("name", ["a.log", "a.log.gz"])
-def test_utf16_is_refused_with_the_way_to_convert_it(tmp_path, encoding, name):
+def test_utf16_without_its_mark_is_refused_with_the_way_to_convert_it(tmp_path, encoding, name):
     path = packed(tmp_path, name, "2026-01-02 03:04:05 INFO web: up\r\n".encode(encoding) * 10)
-    with pytest.raises(BadInput, match="is UTF-16, not UTF-8; convert the log with: iconv -f UTF-16 -t UTF-8"):
+    with pytest.raises(BadInput, match="is UTF-16 without its mark; convert the log with: iconv -f UTF-16LE"):
         rows(LogFile(path))
+
+
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
+@pytest.mark.parametrize("block_bytes", [1, 7, 1 << 24])
+@pytest.mark.parametrize("name", PACKERS)
+def test_utf16_is_read_by_its_mark(tmp_path, monkeypatch, mark, block_bytes, name):
+    """Windows writes it; a line of NUL letters told nobody so."""
+    monkeypatch.setattr(logs, "BLOCK_BYTES", block_bytes)
+    lines = ["2026-01-02 03:04:05 INFO web: é up", "", "日 😀"]
+    kind = "utf-16-le" if mark == b"\xff\xfe" else "utf-16-be"
+    source = LogFile(packed(tmp_path, name, mark + "\r\n".join(lines).encode(kind)))
+    assert rows(source) == list(enumerate(lines, start=1))
+    assert source.undecodable == 0
+
+
+def test_a_followed_log_of_utf16_is_read_as_the_batch_reads_it(tmp_path):
+    path = packed(tmp_path, "a.log", b"\xff\xfe" + "é up\ndown\n".encode("utf-16-le"))
+    followed = [text for block in Tail(path, stop_at_end=True).blocks() for text in block["text"]]
+    assert followed == ["é up", "down"]
 
 
 def test_lines_that_end_with_a_carriage_return_alone_are_refused_with_the_way_to_convert_them(tmp_path):

@@ -51,8 +51,9 @@ def test_missing_log(files, capsys, tmp_path):
     assert "nowhere.log does not exist" in refused(files, capsys, log=tmp_path / "nowhere.log")
 
 
-def test_folder_instead_of_log(files, capsys, tmp_path):
-    assert "is a folder" in refused(files, capsys, log=tmp_path)
+def test_folder_without_a_log(files, capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "holds no file" in refused(files, capsys, log=tmp_path / "empty")
 
 
 def test_empty_log(files, capsys, tmp_path):

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BadInput
-from parsing.lines.headers import JSON, compile_header, split_by_pattern, split_fields
-from parsing.lines.proposals import propose_format
+from parsing.lines.headers import compile_header, split_by_pattern, split_fields
+from parsing.lines.proposals import propose
+from parsing.lines.records import JSON
 from parsing.lines.times import guess_time, names_year, recipe_fields, timestamps
 
 HDFS = "<Date> <Time> <Pid> <Level> <Component>: <Content>"
@@ -288,17 +289,8 @@ def test_the_time_of_common_headers_is_guessed(format, line, recipe):
 )
 @pytest.mark.slow
 def test_a_format_is_proposed_for_common_logs(lines, format):
-    assert propose_format(lines) == format
-
-
-def test_a_proposal_needs_four_of_five_lines():
-    assert propose_format([HDFS_LINE] * 4 + ["at a.b.C(C.java:3)"]) == HDFS
-    assert propose_format([HDFS_LINE] * 7 + ["at a.b.C(C.java:3)"] * 3) is None
-
-
-def test_blank_lines_do_not_count_against_a_proposal():
-    assert propose_format([HDFS_LINE, "", " \t", HDFS_LINE, ""]) == HDFS
-    assert propose_format(["", " "]) is None
+    found = propose(pl.DataFrame({"line": range(1, len(lines) + 1), "text": pl.Series(lines, dtype=pl.String)}))
+    assert (found and found.format) == format
 
 
 def test_which_recipes_name_their_year():
