@@ -27,7 +27,7 @@ from parsing.templates.masks import PARAMETER
 from parsing.templates.words import CODE, KEPT, MISSING, NAME, SLOT, VALUE, WORD, names_in, parts, shape_of
 
 # How much a filler says that its place is a slot: six words are enough, or four names, a value and a name, and so on.
-# What stands here was chosen on seven of Loghub's samples and hardly matters (benchmarks/README.md).
+# What stands here was chosen on samples of Loghub and hardly matters (benchmarks/README.md).
 EVIDENCE = {VALUE: 4.5, MISSING: 3.0, NAME: 1.5, WORD: 1.0, CODE: 1.0}
 NEED = 6.0
 FEW, OFTEN = 15, 10  # words (at most) that each stand in so many lines (on average) are told apart, not a slot

@@ -80,7 +80,7 @@ def _kind(word: str) -> str:
     if _STATUS.fullmatch(core):
         return CODE
     if any(letter.isdigit() for letter in core):
-        return NAME if core.isdigit() is False and core[:-1].isalpha() else VALUE
+        return NAME if core[:-1].isalpha() else VALUE  # eth0, ipv4
     bare = word.rstrip(".,:;")
-    bracketed = bare[:1] + bare[-1:] in _NAMING
-    return NAME if (len(core) == 1 and core.isalpha()) or bracketed or _INNER & set(core) else WORD
+    in_brackets, one_letter = bare[:1] + bare[-1:] in _NAMING, len(core) == 1 and core.isalpha()
+    return NAME if in_brackets or one_letter or _INNER & set(core) else WORD
