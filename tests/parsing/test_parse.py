@@ -254,7 +254,7 @@ def test_a_folder_is_replaced_as_a_whole(small_log, tmp_path):
     parse("hdfs", "--log", log, "--labels", labels, "--out", out)
     (out / "stale.txt").write_text("from an earlier version")
     parse("hdfs", "--log", log, "--labels", labels, "--out", out)
-    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "log_place.json"])
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
 
 

@@ -189,7 +189,7 @@ def test_own_logs_say_which_miner_read_them_and_data_sets_keep_that_of_their_pap
     assert json.loads((tmp_path / "a" / "manifest.json").read_text())["spec"]["miner"] == "slots"
     settings = tmp_path / "own.yaml"
     settings.write_text("format: '<Date> <Time> <Level> <Component>: <Content>'\ndrain: {similarity: 0.4}\n")
-    assert parse_logs.main(["--log", str(log), str(settings), "--window-lines", "5", "--out", str(tmp_path / "b")]) == 0
+    assert parse_logs.main([str(settings), "--log", str(log), "--window-lines", "5", "--out", str(tmp_path / "b")]) == 0
     spec = json.loads((tmp_path / "b" / "manifest.json").read_text())["spec"]
     assert spec["miner"] == "drain" and spec["drain"]["similarity"] == 0.4
     assert {spec.miner for spec in SPECS.values()} == {"drain"}
