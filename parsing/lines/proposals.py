@@ -88,7 +88,7 @@ def _checked(sample: pl.DataFrame, format: str, names: tuple[str, ...]) -> Propo
     if says_nothing(matched["Content"]):
         return None
     recipe = guess_time(header, matched, names) if names else None
-    if names and recipe is None and names[-1] != "Time":
+    if recipe is None and not {"Date", "Month", "Timestamp"}.isdisjoint(names):  # only times of day may be of no use
         return None
     if not names and len(matched) < ENOUGH * len(sample):
         return None

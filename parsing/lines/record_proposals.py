@@ -61,13 +61,16 @@ def _logfmt(texts: list[str]) -> str | None:
         return None
     records = [{key: value.strip('"') for key, value in _PAIR_KEY.findall(text)} for text in texts]
     words = [LOGFMT]
-    if not any(_has(records, key) for key in NAMES["Content"]):
+    if not any(_says(records, key) for key in NAMES["Content"]):
         words.append(f"Content={','.join(_telling(records))}")
     return " ".join(words)
 
 
-def _has(records: list[dict[str, str]], key: str) -> bool:
-    return sum(bool(record.get(key)) for record in records) >= ENOUGH * len(records)
+def _says(records: list[dict[str, str]], key: str) -> bool:
+    """Return whether nearly all records have a message under a key: words, or one of a few, and no id."""
+    values = [value for record in records if (value := record.get(key))]
+    are_words = any(" " in value for value in values) or len(set(values)) <= max(10, len(values) / 2)
+    return len(values) >= ENOUGH * len(records) and are_words
 
 
 def _table(texts: list[str]) -> str | None:

@@ -17,7 +17,7 @@ JSON, LOGFMT, TABLE = "json", "logfmt", "csv"
 NAMES = {  # by the field, where programs keep it, the first that an object has
     "Timestamp": (
         "timestamp", "time", "ts", "@timestamp", "@t", "timeUnixNano", "observedTimeUnixNano", "__REALTIME_TIMESTAMP",
-        "t", "datetime", "date",
+        "t.$date", "t", "datetime", "date",
     ),
     "Level": ("level", "severity", "severityText", "@l", "log.level", "levelname", "lvl", "PRIORITY"),
     "Component": (

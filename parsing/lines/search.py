@@ -102,6 +102,9 @@ def _add_prefix(draft: Draft, prefixes: list[str]) -> str | None:
     """Add the fields before the time; return the bracket that closes the time, '' without one, None if it cannot be."""
     opener = prefixes[0][-1:] if prefixes[0][-1:] in "[(\"'" else ""
     heads = [prefix[: len(prefix) - len(opener)] for prefix in prefixes]
+    if len(set(heads)) == 1 and not re.search(r"[\w<]", heads[0]):  # the same marks before every time
+        draft.format += heads[0] + opener
+        return {"[": "]", "(": ")"}.get(opener, opener)
     separator = _separator(heads)
     if separator is None:
         return None
@@ -230,8 +233,8 @@ def _are_few(rests: list[str]) -> bool:
 
 def _try_slot(draft: Draft, name: str, pattern: str) -> bool:
     matches = [re.match(pattern, rest) for rest in draft.rests]
-    if not draft.format:  # no literal stands before the first field of a line
-        matches = [match if match and not match["literal"].strip() else None for match in matches]
+    if not draft.format:  # but a bracket no literal stands before the first field of a line
+        matches = [match if match and match["literal"].strip() in ("", "[") else None for match in matches]
     literals = Counter(_blanks_alike(match["literal"]) for match in matches if match)
     if not literals:
         return False

@@ -290,6 +290,27 @@ KINDS = {
         ["hi"],
         DAY,
     ),
+    "a router": (
+        [
+            "*Mar  2 08:00:00.000: %LINK-3-UPDOWN: Interface down",
+            "*Mar 12 08:00:01.123: %SYS-5-CONFIG_I: Configured it",
+        ],
+        "*<Month> <Day> <Time>: <Component>: <Content>",
+        ["Interface down", "Configured it"],
+        datetime(1904, 3, 2, 8),
+    ),
+    "kernel": (
+        ["[    0.000000] Linux version", "[   12.123456] usb 1-1: new"],
+        "[<Thread>] <Content>",
+        ["Linux version", "usb 1-1: new"],
+        None,
+    ),
+    "MongoDB": (
+        ['{"t": {"$date": "2026-03-02T08:00:00.000+00:00"}, "s": "I", "msg": "Connection accepted"}'],
+        "json Timestamp=t.$date",
+        ["Connection accepted"],
+        DAY,
+    ),
     "pino": (['{"level": 30, "time": 1772438400000, "msg": "hello"}'], "json", ["hello"], DAY),
 }
 
