@@ -6,6 +6,7 @@ from pathlib import Path
 import parse_logs
 from core.data import open_data
 from core.errors import BadInput
+from core.files import sha256
 from core.schemas import Manifest, read_checked
 from parsing.datasets import SPECS
 
@@ -14,6 +15,7 @@ def make_data(options: argparse.Namespace) -> None:
     """Call parse_logs.py unless the data folder is complete; raise BadInput where it cannot be made."""
     folder = Path("data") / options.data
     if (folder / "manifest.json").is_file():
+        _refuse_other(folder, options)
         print(f"data: {folder.as_posix()} is there")
         return
     if options.data != "sample" and options.log is None and options.spec is None:
@@ -30,6 +32,23 @@ def make_data(options: argparse.Namespace) -> None:
         if value:
             wanted += [f"--{name}", str(value)]
     parse(wanted, folder)
+
+
+def _refuse_other(folder: Path, options: argparse.Namespace) -> None:
+    """Raise BadInput if a data folder was made of another log than the options name, or in another way."""
+    manifest = read_checked(folder / "manifest.json", Manifest, f"remove {folder.as_posix()}, it is made again.")
+    spec, grouping = manifest.get("spec") or {}, manifest.get("grouping") or {}
+    differs = {
+        "log": options.log and options.log.is_file() and manifest["sources"][0]["sha256"] != sha256(options.log),
+        "session": options.session and options.session != spec.get("session"),
+        "window": options.window and grouping.get("kind") == "session",
+    }
+    for name, is_another in differs.items():
+        if is_another:
+            raise BadInput(
+                f"{folder.as_posix()} was made with another --{name}; give another DATA, leave out --{name}, or remove "
+                "the folder, which is then made again."
+            )
 
 
 def parse(arguments: list[str], folder: Path) -> None:

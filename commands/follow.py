@@ -1,7 +1,8 @@
 """`python -m commands.judge RUN LOG --follow`: a log judged while it is written, an alarm a line of JSON.
 
 Each line has its `kind`: `alarm` (sequence, time, line, the raw line, template, tail probability or score, what was
-expected, reason), `taken back` (a session that seemed to have ended went on after all) or `drift` (train anew).
+expected, reason), `taken back` (a session that seemed to have ended went on after all), `unread` (most lines have
+another format than the run's) or `drift` (train anew).
 What was answered of the new templates of an earlier judged log, in its triage.csv and evolution.csv, holds here, too.
 """
 
@@ -48,8 +49,8 @@ def follow_blocks(tail: Tail, reader: LiveReader, follower: Follower, out: TextI
     for events in _events(tail, reader):
         if rater:
             rater.rate_new()
-        alarms += say(follower.add(events), out)
-    return alarms + say(follower.finish(), out)
+        alarms += say(follower.add(events) + reader.unread.said(), out)
+    return alarms + say(follower.finish() + reader.unread.said(at_end=True), out)
 
 
 def _events(tail: Tail, reader: LiveReader) -> Iterator[list[Event]]:
@@ -63,7 +64,7 @@ def say(found: list[dict], out: TextIO) -> int:
     """Write one line of JSON for each; return how many are alarms."""
     for row in found:
         shown = {name: value for name, value in row.items() if value is not None}
-        print(json.dumps(shown, ensure_ascii=False, default=str), file=out, flush=True)
+        print(json.dumps(shown, default=str), file=out, flush=True)
     return sum(row["kind"] == "alarm" for row in found)
 
 

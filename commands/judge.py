@@ -15,6 +15,7 @@ import argparse
 import json
 import shutil
 import sys
+from hashlib import blake2b
 from pathlib import Path
 
 import polars as pl
@@ -26,9 +27,11 @@ from core import cells
 from core.data import Data, open_folder
 from core.errors import BadInput
 from core.evolution import EVOLUTION
-from core.files import write
+from core.files import sha256, write
 from core.logs import LogFile
+from core.schemas import Manifest, read_checked
 from evaluation.report import judged_page
+from evaluation.rules import RANK_RULES
 from evaluation.show.text import as_text
 from evaluation.triage import TRIAGE
 from methods.words.reader import TemplateReader
@@ -37,6 +40,7 @@ from parsing.datasets import Spec
 from parsing.judged import described, read_judged, read_lines
 from parsing.options import folder_name
 from parsing.sequences.place import refuse_overlap, replaced_folder
+from parsing.sequences.split import RULES
 from runs import handling, judged, steps
 from runs.carried import Carried, open_carried
 from runs.folder import run_folder
@@ -60,6 +64,14 @@ def run(options: argparse.Namespace) -> int:
     if options.run is None or not options.logs:
         raise BadInput("Name the folder of a trained run and a log, or two logs with --before FILE --after FILE.")
     carried = open_carried(options.run)
+    names = [folder_name(log.name) for log in options.logs]
+    if len({*names}) < len(names):
+        raise BadInput("Two of the logs have one name, and would share a folder; judge them one by one, with --out.")
+    if options.unseen not in ("alarm", "evolved") and carried.decision["default_rule"] not in RANK_RULES:
+        raise BadInput(
+            f"--unseen {options.unseen} takes new keys out of a sequence and asks for the rest, which a detector that "
+            f"gives one score for the whole, as {carried.config['model']}, cannot say; leave out --unseen."
+        )
     detector = load(carried)
     if options.follow:
         return ALARMED if follow(carried, detector, options) and options.fail_on_alarm else 0
@@ -73,8 +85,12 @@ def compared(options: argparse.Namespace) -> argparse.Namespace:
 
     if not (options.before and options.after) or options.run:
         raise BadInput("--before and --after name two logs, and the run is made of the first; give both and no RUN.")
-    data = folder_name(options.before.name)
+    for log in (options.before, options.after):
+        if not log.is_file():
+            raise BadInput(f"{log} does not exist or is a folder; look with: ls {log.parent}")
     given = {"log": options.before, "format": options.format, "session": options.session, "window": options.window}
+    told = repr([sha256(options.before), *map(given.get, ("format", "session", "window"))])
+    data = f"{folder_name(options.before.name)}-{blake2b(told.encode(), digest_size=4).hexdigest()}"
     arguments = ["--data", data]
     for name, value in given.items():
         arguments += [f"--{name}", str(value)] if value else []
@@ -98,6 +114,9 @@ def judge(carried: Carried, detector: steps.Detector, log: Path, options: argpar
     """Judge one log and write its folder; return what judged.json holds."""
     name = folder_name(log.name)
     out = options.out / name if options.out else carried.folder / "judged" / name
+    refuse_training(out)
+    if options.unseen == "evolved" and not (out / EVOLUTION).is_file():
+        raise BadInput(f"{(out / EVOLUTION).as_posix()} does not exist; judge the log without --unseen evolved first.")
     out.parent.mkdir(parents=True, exist_ok=True)
     read(carried, log, options.labels, out)
     data, spec = open_folder(out), described(carried.learned, "spec", Spec)
@@ -110,6 +129,13 @@ def judge(carried: Carried, detector: steps.Detector, log: Path, options: argpar
     return found.figures
 
 
+def refuse_training(out: Path) -> None:
+    """Raise BadInput if `out` is a data folder that a run learns from, which judging would replace."""
+    path = out / "manifest.json"
+    if path.is_file() and read_checked(path, Manifest, "name another --out.")["split"]["rule"] != RULES["judged"]:
+        raise BadInput(f"{out.as_posix()} holds data that runs learn from; name another --out.")
+
+
 def read(carried: Carried, log: Path, labels: Path | None, out: Path) -> None:
     """Read a log into the data folder `out`, in place of what was read of it before."""
     refuse_overlap(out, [path for path in (log, labels) if path])
@@ -117,8 +143,8 @@ def read(carried: Carried, log: Path, labels: Path | None, out: Path) -> None:
         read_judged(folder, out.name, carried.learned, LogFile(log), LogFile(labels) if labels else None)
         if (out / TRIAGE).is_file():  # what a person has said of it holds
             shutil.copyfile(out / TRIAGE, folder / TRIAGE)
-        judged_keys = pl.scan_parquet(folder / "sequences.parquet").filter(pl.col("split") == "test").select("keys")
-        ask_about_new(folder, carried.learned, judged_keys.collect()["keys"].to_list(), out / EVOLUTION)
+        sequences = pl.scan_parquet(folder / "sequences.parquet", glob=False).filter(pl.col("split") == "test")
+        ask_about_new(folder, carried.learned, sequences.select("keys").collect()["keys"].to_list(), out / EVOLUTION)
 
 
 def write_all(out: Path, log: Path, carried: Carried, data: Data, found: judged.Judged) -> None:

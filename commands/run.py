@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 def strangest(folder: Path) -> str:
     """Return the head of strangest.csv of a run as a table; nobody has labeled its log."""
-    listed = pl.read_csv(folder / STRANGEST, schema_overrides={"line": pl.String, "sequence_id": pl.String})
+    listed = pl.read_csv(folder / STRANGEST, glob=False, schema_overrides={"line": pl.String, "sequence_id": pl.String})
     shown = listed.head(10).select("rank", "is_alarm", "sequence_id", "line", "template", "reason")
     return as_text(shown, "The strangest test sequences, whatever the threshold; judge shows raw lines of a new log")
 

@@ -117,7 +117,7 @@ class Data:
         """Template of each key; None where the keys came without templates."""
         path = self.folder / "templates.csv"
         try:
-            return dict(pl.read_csv(path, infer_schema=False).select("key", "template").iter_rows())
+            return dict(pl.read_csv(path, glob=False, infer_schema=False).select("key", "template").iter_rows())
         except (pl.exceptions.PolarsError, OSError, ValueError) as error:
             raise BadInput(
                 f"{path.as_posix()} is no UTF-8 table with the columns key and template, separated by commas; "

@@ -202,7 +202,7 @@ def hash_files(folder: Path, files: list[Path]) -> str:
 def read_parquet(path: Path, columns: dict[str, pl.DataType | type[pl.DataType]], remedy: str) -> pl.DataFrame:
     """Return a Parquet file that has these columns; raise BadInput with `remedy` if it is damaged or lacks one."""
     try:
-        found = pl.read_parquet(path)
+        found = pl.read_parquet(path, glob=False)
     except FileNotFoundError as error:
         raise BadInput(f"{path.as_posix()} does not exist; {remedy}") from error
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -21,7 +21,7 @@ from core.schemas import check
 from parsing.datasets import Spec
 from parsing.lines.blocks import read_here, read_log
 from parsing.lines.headers import Header, compile_header, split_fields
-from parsing.lines.times import recipe_fields, timestamps
+from parsing.lines.times import names_year, recipe_fields, timestamps
 from parsing.sequences.assemble import Plan, assemble
 from parsing.sequences.cut import Pauses
 from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, describe_sources, sequences_file, write_manifest
@@ -93,7 +93,7 @@ def add_learned(folder: Path, learned: Data) -> None:
                 file.write_batch(batch.cast(ARROW_SCHEMA))
     new.unlink()
     path = folder / "templates.csv"
-    own, known = (pl.read_csv(one, infer_schema=False) for one in (path, learned.folder / "templates.csv"))
+    own, known = (pl.read_csv(one, glob=False, infer_schema=False) for one in (path, learned.folder / "templates.csv"))
     absent = known.join(own, on="key", how="anti").with_columns(count=pl.lit("0"), first_line=pl.lit(None, pl.String))
     pl.concat([own, absent.select(own.columns)]).write_csv(path)
 
@@ -114,7 +114,7 @@ def read_lines(log: LogFile, spec: Spec, numbers: list[int]) -> pl.DataFrame:
 def _times(rows: pl.DataFrame, spec: Spec, header: Header) -> pl.Series:
     """Return the time of each of some lines that have one."""
     nothing = pl.Series("time", [None] * len(rows), pl.Datetime("us"))
-    if not spec.time:
+    if not spec.time or not names_year(spec.time):  # a time without its year says less than the line does
         return nothing
     fields, _ = split_fields(rows, header, recipe_fields(spec.time))
     times = fields.select("line", timestamps(fields, spec.time).cast(pl.Datetime("us")).alias("time"))

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import polars as pl
 
 from core.data import Data
+from core.errors import printable
 from core.events import Event
 from parsing.datasets import Spec
 from parsing.judged import described, plan_of
-from parsing.lines.blocks import Block, read_block
+from parsing.lines.blocks import BLANK, Block, read_block
 from parsing.lines.events import JOIN, Whole, find_start
 from parsing.lines.headers import compile_header
 from parsing.lines.sessions import Begun
@@ -25,8 +26,41 @@ from parsing.sequences.group import Grouping
 from parsing.templates.messages import read_templates, template_key
 from parsing.templates.miners import miner_of
 
+MOST_NEW = 5_000  # new templates that are told apart
+OTHERS = "one of more new templates than are told apart"
 MOST_MESSAGES = 100_000  # distinct masked messages whose key is remembered; the table begins anew beyond them
+STRETCH, FEWEST_UNREAD = 1_000, 20  # lines over which it is counted how many are not read
 QUIET_SECONDS = 1.0  # a program that writes a trace writes all of it by then
+
+
+class Unread:
+    """Lines that were not read: said when most of a stretch are, and again after one of which most were read."""
+
+    def __init__(self) -> None:
+        self._lines, self._refused, self._was_said = 0, 0, False
+        self._first: str | None = None
+
+    def count(self, block: Block) -> None:
+        """Count the lines of a block."""
+        refused = block.refused.filter(pl.col("reason") != BLANK)
+        if self._lines >= STRETCH:
+            self._was_said = self._was_said and 2 * self._refused > self._lines
+            self._lines, self._refused, self._first = 0, 0, None
+        self._lines += block.lines
+        self._refused += len(refused)
+        if self._first is None and len(refused):
+            self._first = refused["text"][0]
+
+    def said(self, at_end: bool = False) -> list[dict]:
+        """Return a sentence if most lines are not read; of few lines at the end alone."""
+        if self._was_said or 2 * self._refused <= self._lines or not (at_end or self._lines >= FEWEST_UNREAD):
+            return []
+        self._was_said = True
+        reason = (
+            f"{self._refused:,} of {self._lines:,} lines were not read, such as {printable(self._first or '', 160)!r}: "
+            "the log has another format than that of the run, or lines without a session id."
+        )
+        return [{"kind": "unread", "reason": reason}]
 
 
 class LiveReader:
@@ -51,6 +85,7 @@ class LiveReader:
         self._whole = Whole(find_start(self._header, self._spec.time)) if joins else None
         self._grown = time.monotonic()
         self._begun = Begun()
+        self.unread = Unread()
 
     def read(self, block: pl.DataFrame) -> Iterator[Event]:
         """Yield the events of a block of lines, a line of several sessions once for each of them.
@@ -75,6 +110,7 @@ class LiveReader:
         if block is None or block.is_empty():
             return
         found = read_block(block, self._spec, self._header)
+        self.unread.count(found)
         numbered = self._begun.add(found.events)
         events = numbered.with_columns(clock=self._clock(found), key=self._keys_of(found))
         if "id" not in events.columns:
@@ -104,6 +140,8 @@ class LiveReader:
         """Return the key of a message: that of its template, or of the message where each is a key of its own."""
         template = self._reader.template(message) if self._reader else message
         key = template_key(template)
+        if key not in self._learned and len(self.templates) >= MOST_NEW:
+            key, template = template_key(OTHERS), OTHERS
         if key not in self._learned:
             self.templates[key] = self._learned[key] = template
         return key

@@ -14,7 +14,7 @@ MOST_EMPTY = 0.5  # share of the events
 
 def concerns(data: Data, alpha: float) -> list[str]:
     """Return a sentence on each thing that will make the verdicts of a run on `data` worth little."""
-    return [found for found in (_one_template(data), _empty(data), _severe(data), _too_short(data, alpha)) if found]
+    return [found for found in (_one_template(data), _empty(data), severe(data), _too_short(data, alpha)) if found]
 
 
 def fewest(alpha: float) -> int:
@@ -42,12 +42,16 @@ def _empty(data: Data) -> str | None:
     return f"{share:.0%} of the messages are empty: give a format that reads the field that holds them."
 
 
-def _severe(data: Data) -> str | None:
-    """Lines that were rejected, and name a level that a person on call would want to see."""
+def severe(data: Data) -> str | None:
+    """Return a sentence on rejected lines that name a level which a person on call would want to see."""
     path = data.folder / "rejected.csv"
     if not path.is_file():
         return None
-    rejected = pl.scan_csv(path, infer_schema=False).filter(pl.col("text").str.contains(SEVERE)).select("line", "text")
+    rejected = (
+        pl.scan_csv(path, glob=False, infer_schema=False)
+        .filter(pl.col("text").str.contains(SEVERE))
+        .select("line", "text")
+    )
     found = rejected.collect()
     if not len(found):
         return None

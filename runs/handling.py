@@ -155,7 +155,7 @@ def rate(run: Run, reader: Reader) -> pl.DataFrame:
     about = json.dumps({"data_hash": run.data.manifest["data_hash"]} | reader.identity)
     try:
         if path.is_file() and pl.read_parquet_metadata(path).get("about") == about:
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError):
         print(f"{path.as_posix()} is damaged: reading the templates again", flush=True)
     rated = reader(*texts_of(run.data))

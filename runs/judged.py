@@ -9,7 +9,7 @@ from core.data import Data
 from evaluation import difference, fault_scores, metrics, rules
 from evaluation.ledger import number
 from evaluation.report import ranked
-from runs import handling, steps
+from runs import concerns, handling, steps
 from runs.carried import Carried
 from runs.handling import Reader
 
@@ -50,7 +50,7 @@ def judge(
     new = new_templates(data, test, known)
     listed = ranked.ranked(chosen, test, *about)
     changes = difference.changes(data.whole("train", "keys")["keys"], test["keys"], data.templates)
-    return Judged(listed, new, changes, figures(carried.decision, test, settled, new) | handled.about)
+    return Judged(listed, new, changes, figures(carried.decision, test, settled, new) | handled.about | unread(data))
 
 
 def new_templates(data: Data, test: pl.DataFrame, known: set[str]) -> pl.DataFrame:
@@ -61,6 +61,12 @@ def new_templates(data: Data, test: pl.DataFrame, known: set[str]) -> pl.DataFra
     template = pl.col("key").replace_strict(data.templates, default=None, return_dtype=pl.String)
     table = counted.select("events", "sequences", "key", template=template)
     return table.sort("events", descending=True, maintain_order=True)
+
+
+def unread(data: Data) -> dict:
+    """Return how many of the `lines` of a judged log were `rejected`, and what is said of those that name an error."""
+    counts = data.manifest["counts"]
+    return {name: counts.get(name, 0) for name in ("lines", "rejected")} | {"severe": concerns.severe(data)}
 
 
 def figures(decision: dict, test: pl.DataFrame, scores: pl.DataFrame, new: pl.DataFrame) -> dict:
@@ -99,6 +105,10 @@ def sentences(found: dict) -> list[str]:
             f"The run cannot promise a false-alarm rate of {found['alpha']:.1%}: its validation was too small, or had "
             f"new templates of its own ({fewest:,} normal sequences to validate on are the least); go by the ranks."
         )
+    if found.get("rejected"):
+        said.append(f"{found['rejected']:,} of {found['lines']:,} lines were not read; rejected.csv has them with why.")
+    if found.get("severe"):
+        said.append(found["severe"])
     if found["share_of_new_events"] > DRIFT:
         said.append(
             f"{found['share_of_new_events']:.1%} of the events have one of {found['new_templates']:,} templates that "

@@ -131,7 +131,7 @@ def _kept(path: Path, hashes: dict[str, str]) -> pl.DataFrame | None:
     """Return the scores of an earlier call; None if they are of another model or other data, or damaged."""
     try:
         if path.is_file() and hashes.items() <= pl.read_parquet_metadata(path).items():
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError):
         print(f"{path.as_posix()} is damaged: scoring again", flush=True)
     return None

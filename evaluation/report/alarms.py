@@ -73,7 +73,7 @@ def alarms(
 def read_alarms(path: Path) -> pl.DataFrame:
     """Return alarms.csv of a run, columns of `SCHEMA`; raise BadInput if it is not there or damaged."""
     try:
-        return cells.unguard(pl.read_csv(path, schema=SCHEMA))
+        return cells.unguard(pl.read_csv(path, glob=False, schema=SCHEMA))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BadInput(f"{path.as_posix()} is missing or damaged; run test.ipynb again.") from error
 

@@ -147,7 +147,7 @@ def _strangest(path: Path) -> dict | None:
         "reason": pl.String,
     }
     try:
-        listed = cells.unguard(pl.read_csv(path, columns=list(columns), schema_overrides=columns))
+        listed = cells.unguard(pl.read_csv(path, glob=False, columns=list(columns), schema_overrides=columns))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BadInput(f"{path.as_posix()} is damaged; run test.ipynb again.") from error
     return _table(listed.head(SHOWN_STRANGEST))

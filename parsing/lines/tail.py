@@ -29,7 +29,7 @@ class Tail:
     def __init__(self, path: Path, stop_at_end: bool = False) -> None:
         self.path, self._stop = path, stop_at_end
         self._rest, self._recoder = b"", Recoder()
-        self._numbers = LogFile(path)
+        self._numbers, self._was_open = LogFile(path), False
 
     def blocks(self) -> Iterator[pl.DataFrame]:
         """Yield until the input ends; raise BadInput if the file is not there, or is gone for a minute."""
@@ -76,10 +76,12 @@ class Tail:
 
     def _open(self) -> IO[bytes]:
         """Return the file, opened; wait for one that a rotation has moved away."""
-        until = time.monotonic() + (GONE_SECONDS if self._numbers.lines else 0.0)
+        until = time.monotonic() + (GONE_SECONDS if self._was_open else 0.0)
         while True:
             try:
-                return self.path.open("rb")
+                file = self.path.open("rb")
+                self._was_open = True
+                return file
             except OSError as error:
                 if time.monotonic() >= until:
                     raise BadInput(

@@ -9,6 +9,7 @@ from core.logs import IS_BLANK, IS_TOO_LONG, LogFile
 
 NORMAL = ("normal", "benign", "ok", "-", "0", "0.0", "false", "no")
 ANOMALOUS = ("anomaly", "anomalous", "abnormal", "attack", "alert", "fault", "failure", "1", "1.0", "true", "yes")
+YES_OR_NO = ("0", "0.0", "1", "1.0", "false", "true", "no", "yes")
 NAMES = {  # of columns, in small letters and without anything between these
     "id": ("blockid", "block", "sessionid", "session", "sequenceid", "sequence", "traceid", "requestid", "id"),
     "line": ("line", "lineid", "linenumber", "lineno"),
@@ -74,7 +75,7 @@ def _named(source: LogFile, cells: pl.DataFrame) -> pl.DataFrame:
     found = {kind: _first_of(heads, names) for kind, names in NAMES.items()}
     chosen = {kind: column for kind, column in found.items() if column}
     label = found["label"]
-    is_word = label and heads[label] in ANOMALOUS and first[label] in cells[label][1:].to_list()  # `blk_1,Anomaly`
+    is_word = label and heads[label] in ANOMALOUS and not _is_head(cells[label][1:])  # `blk_1,Anomaly`
     if is_word or not chosen:
         chosen = _without_heads(cells, first)
     else:
@@ -89,6 +90,12 @@ def _named(source: LogFile, cells: pl.DataFrame) -> pl.DataFrame:
             "and end, or each line must be the id of an anomaly."
         )
     return cells.select("at", **{kind: pl.col(column) for kind, column in chosen.items()})
+
+
+def _is_head(below: pl.Series) -> bool:
+    """Return whether `anomaly` over these words is the name of their column: it is where they are 0 and 1, or yes."""
+    words = below.drop_nulls().str.strip_chars().str.to_lowercase()
+    return len(words) > 0 and words.is_in(YES_OR_NO).all()
 
 
 def _without_heads(cells: pl.DataFrame, first: dict[str, str | None]) -> dict[str, str]:

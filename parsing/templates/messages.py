@@ -105,7 +105,7 @@ def check_matched(keys: pl.DataFrame, templates: Path) -> None:
 def read_templates(path: Path) -> list[str]:
     """Return the templates of a templates.csv that an earlier run wrote."""
     try:
-        table = pl.read_csv(path, infer_schema=False)
+        table = pl.read_csv(path, glob=False, infer_schema=False)
         known = pl.col("template").is_not_null() | (pl.col("key") == template_key(""))  # a CSV spells None as ""
         templates = table.filter(known)["template"].fill_null("").to_list()
     except (OSError, pl.exceptions.PolarsError) as error:

@@ -187,6 +187,17 @@ def test_drift_is_said_once(monkeypatch):
     assert said["kind"] == "drift" and "20.0%" in said["reason"] and not drift.said()
 
 
+def test_lines_that_cannot_be_read_are_said_once_and_never_pass_for_quiet(places_of_one, tmp_path):
+    """A program that changed its time format while it was followed looked as if all were quiet."""
+    log, out, reader = tmp_path / "other.log", io.StringIO(), LiveReader(places_of_one.learned)
+    log.write_text("Mar  2 08:00:00 host app: another format\n" * 50)
+    detector = judge.load(places_of_one)
+    follower = Follower(places_of_one, detector, sequences_of(reader), Handling())
+    assert follow_blocks(Tail(log, stop_at_end=True), reader, follower, out) == 0
+    (said,) = map(json.loads, out.getvalue().splitlines())
+    assert said["kind"] == "unread" and "50 of 50 lines were not read" in said["reason"]
+
+
 def test_what_is_written_between_the_last_look_and_the_rotation_is_read(tmp_path, monkeypatch):
     """The program wrote a last line after the old file was read to its end and before it was found to be rotated."""
     log, look = tmp_path / "app.log", Tail._is_rotated

@@ -12,6 +12,7 @@ import pytest
 
 import parse_logs
 from commands import judge
+from commands import run as commands_run
 from core.data import open_data
 from methods.classical import Classical
 from methods.next_key import NextKey
@@ -152,7 +153,7 @@ def test_torch_is_only_imported_where_the_method_needs_it(tmp_path, monkeypatch)
     assert parse_logs.main(["jobs.log", *OWN, "--out", "data/jobs"]) == 0
     run = trained(lambda **own: Classical("pca", own["seed"], templates=own["templates"]), "jobs")
     Path("next.log").write_text(jobs_log(1, missing=(5,)))
-    arguments = [str(run.folder), "next.log", "--unseen", "words"]
+    arguments = [str(run.folder), "next.log"]
     code = f"import sys; from commands.judge import main; main({arguments}); "
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code += "sys.exit(bool({'torch', 'papermill'} & {*sys.modules}))"
@@ -160,11 +161,55 @@ def test_torch_is_only_imported_where_the_method_needs_it(tmp_path, monkeypatch)
     assert (run.folder / "judged" / "next" / "judged.json").is_file()
 
 
+def test_a_log_in_a_folder_whose_name_is_a_pattern_is_judged(carried, tmp_path):
+    """`run[1]` was taken for a pattern of file names, and the run for damaged."""
+    copy = tmp_path / "run[1]"
+    shutil.copytree(carried, copy)
+    assert judged(copy, jobs_log(1, missing=(5,)), tmp_path / "")[0] == 0
+
+
+def test_lines_that_were_not_read_are_said_and_those_that_name_an_error_shown(carried, tmp_path, capsys):
+    """A hundred lines of a failing disk, without the id of a job, were in rejected.csv alone."""
+    text = jobs_log(1) + "2026-03-02 23:00:00 ERROR disk: I/O error on sda, data lost\n" * 100
+    _, _, figures = judged(carried, text, tmp_path)
+    printed = capsys.readouterr().out
+    assert figures["rejected"] == 100 and "100 of 1,300 lines were not read" in printed
+    assert "I/O error on sda" in printed
+    assert "100 of 1,300 lines" in (tmp_path / "judged" / "tomorrow" / "report.html").read_text()
+
+
+def test_two_logs_of_another_content_are_compared_by_a_run_of_their_own(tmp_path, monkeypatch):
+    """The run of another log that was called app.log, too, judged them: everything was an alarm."""
+    monkeypatch.chdir(tmp_path)
+    made = []
+    monkeypatch.setattr(commands_run, "main", lambda arguments: made.append(arguments[1]) or 0)
+    for folder, text in (("a", jobs_log(1)), ("b", jobs_log(1).replace("heartbeat", "pulse"))):
+        Path(folder).mkdir()
+        (Path(folder) / "app.log").write_text(text)
+    for before, more in (("a", []), ("b", []), ("a", ["--window", "60s"]), ("a", [])):
+        options = judge.read_options(["--before", f"{before}/app.log", "--after", "b/app.log", *more])
+        judge.compared(options)
+    assert len(set(made)) == 3 and made[0] == made[3]
+
+
 def said(capsys, *arguments: str) -> str:
     assert judge.main(list(arguments)) == 2
     error = capsys.readouterr().err
     assert "Traceback" not in error and error.count("\n") == 1
     return error
+
+
+def test_the_data_of_a_training_are_never_replaced(carried, tmp_path, capsys):
+    """`--out data` with a log called as a data folder removed what another run had learned from."""
+    shutil.copytree(carried / "parser", tmp_path / "data" / "day2")
+    (tmp_path / "day2.log").write_text(jobs_log(1))
+    sentence = said(capsys, str(carried), str(tmp_path / "day2.log"), "--out", str(tmp_path / "data"))
+    assert "holds data that runs learn from" in sentence
+
+
+def test_two_logs_of_one_name_share_no_folder(carried, tmp_path, capsys):
+    sentence = said(capsys, str(carried), str(tmp_path / "a" / "app.log"), str(tmp_path / "b" / "app.log.gz"))
+    assert "Two of the logs have one name" in sentence
 
 
 def test_what_cannot_be_judged_is_said_in_one_sentence(carried, tmp_path, capsys):

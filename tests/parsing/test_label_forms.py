@@ -57,6 +57,7 @@ SESSIONS = {
     "ids_with_a_head": "id\n" + "".join(f"job-{job}\n" for job in sorted(ANOMALOUS)),
     "only_anomalies": "BlockId,Label,Kind\n" + "".join(f"job-{job},Anomaly,x\n" for job in ANOMALOUS),
     "anomalies_no_head": "job-3,Anomaly\njob-17,Anomaly\n",
+    "other_words_no_head": "job-3,Anomaly\njob-17,attack\n",
 }
 
 
