@@ -31,10 +31,12 @@ def events(count: int, is_odd: bool) -> list[tuple[datetime, str, int]]:
     return [(at, ODD if is_odd and n == count // 2 else text, job) for n, (at, text, job) in enumerate(rows)]
 
 
+VERBS = dict(zip((*STEPS, ODD), ("GET", "POST", "PUT", "DELETE", "PATCH"), strict=True))  # paths are masked
+
+
 def access(at: datetime, text: str, job: int) -> str:
     host = f"shop.example:443 10.0.0.{job % 9} - - [{at:%d/%b/%Y:%H:%M:%S} +0000]"
-    verb = dict(zip((*STEPS, ODD), ("GET", "POST", "PUT", "DELETE", "PATCH"), strict=True))[text]
-    return f'{host} "{verb} /{text.replace(" ", "/")} HTTP/1.1" 200 {job} "-" "curl/8"'
+    return f'{host} "{VERBS[text]} /{text.replace(" ", "/")} HTTP/1.1" 200 {job} "-" "curl/8"'
 
 
 def api(at: datetime, text: str, job: int) -> str:
@@ -51,7 +53,7 @@ LINES: dict[str, Callable[[datetime, str, int], str]] = {
     "access": access,
     "worker": lambda at, text, job: f'ts={at:%FT%T}Z level=info msg="{text}" job={job}',
     "audit": lambda at, text, job: f"{at:%F %T};u{job};{text}",
-    "iis": lambda at, text, job: f"{at:%F %T} 10.0.0.1 GET /{text.replace(' ', '/')} 200",
+    "iis": lambda at, text, job: f"{at:%F %T} 10.0.0.1 {VERBS[text]} /{text.replace(' ', '/')} 200",
     "box": lambda at, text, job: f"{at:%b %e %T} box queue[9]: {text} {job}",
     "builds": lambda at, text, job: f"{at:%F %T} INFO build: {text} {job}",
 }

@@ -5,7 +5,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.logs import LogFile
 from core.new_keys import FAULTS
+from core.raw_lines import RawLines
 from evaluation import fault_scores, triage, unseen
 from tests.evaluation.test_unseen import DECISION, KNOWN, rest, scores, sequences
 
@@ -72,10 +74,12 @@ def test_names_of_handled_rules_are_taken_apart():
     assert {unseen.split_name(name)[1] for name in unseen.TITLES} == set(unseen.HANDLINGS)
 
 
-def test_the_queue_puts_the_most_fault_like_question_first():
+def test_the_queue_puts_the_most_fault_like_question_first(tmp_path):
+    log = tmp_path / "app.log"
+    log.write_text("".join(f"raw line {line}\n" for line in range(1, 10)))
     found = sequences(["ax", "ay", "az"])
     keys = unseen.unseen_keys(found, KNOWN)
-    queue = triage.triage(found, keys, {}, rated([], {"x": 0.1, "y": 0.7}), lambda line: f"raw line {line}")
+    queue = triage.triage(found, keys, {}, rated([], {"x": 0.1, "y": 0.7}), RawLines(LogFile(log)))
     assert queue["key"].to_list() == ["y", "x", "z"]
     assert queue["fault_score"].to_list() == [0.7, 0.1, None]
     assert queue["nearest_known"].to_list() == ["template a", "template a", None]
