@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     if options.run is None or not options.logs:
         raise BadInput("Name the folder of a trained run and a log, or two logs with --before FILE --after FILE.")
     carried = open_carried(options.run)
-    names = [folder_name(log.name) for log in options.logs]
+    names = [] if options.follow else [folder_name(log.name) for log in options.logs]
     if len({*names}) < len(names):
         raise BadInput("Two of the logs have one name, and would share a folder; judge them one by one, with --out.")
     if options.unseen not in ("alarm", "evolved") and carried.decision["default_rule"] not in RANK_RULES:
