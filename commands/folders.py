@@ -1,6 +1,7 @@
 """The data folder that a command works on, made if it is not there."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import parse_logs
@@ -9,6 +10,7 @@ from core.errors import BadInput
 from core.files import sha256
 from core.schemas import Manifest, read_checked
 from parsing.datasets import SPECS
+from parsing.options import job_of, read_options
 
 
 def make_data(options: argparse.Namespace) -> None:
@@ -24,6 +26,11 @@ def make_data(options: argparse.Namespace) -> None:
             "--spec hdfs --log FILE --labels FILE (SPEC=hdfs LOG=FILE LABELS=FILE; without the log it is downloaded), "
             "or make the folder with parse_logs.py"
         )
+    parse(_wanted(options, folder), folder)
+
+
+def _wanted(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Return what parse_logs.py is called with."""
     own = options.log is not None and not (options.spec or options.data in SPECS)
     wanted = [str(options.log) if own else options.spec or options.data, "--out", str(folder)]
     given = {"log": None if own else options.log, "labels": options.labels, "session": options.session}
@@ -31,24 +38,25 @@ def make_data(options: argparse.Namespace) -> None:
     for name, value in given.items():
         if value:
             wanted += [f"--{name}", str(value)]
-    parse(wanted, folder)
+    return wanted
 
 
 def _refuse_other(folder: Path, options: argparse.Namespace) -> None:
-    """Raise BadInput if a data folder was made of another log than the options name, or in another way."""
+    """Raise BadInput if a data folder was made of another log than the options name, or read in another way."""
+    if not (options.log and options.log.is_file()):
+        return
     manifest = read_checked(folder / "manifest.json", Manifest, f"remove {folder.as_posix()}, it is made again.")
-    spec, grouping = manifest.get("spec") or {}, manifest.get("grouping") or {}
-    differs = {
-        "log": options.log and options.log.is_file() and manifest["sources"][0]["sha256"] != sha256(options.log),
-        "session": options.session and options.session != spec.get("session"),
-        "window": options.window and grouping.get("kind") == "session",
-    }
-    for name, is_another in differs.items():
-        if is_another:
-            raise BadInput(
-                f"{folder.as_posix()} was made with another --{name}; give another DATA, leave out --{name}, or remove "
-                "the folder, which is then made again."
-            )
+    job = job_of(read_options(__doc__, _wanted(options, folder)))
+    read, now = manifest.get("spec") or {}, asdict(job.spec) if job.spec else {}
+    ways = {"format": ("header",), "session": ("session", "session_by")}
+    differs = [name for name in ways if getattr(options, name) and any(read.get(w) != now.get(w) for w in ways[name])]
+    differs += ["window"] if options.window and manifest.get("grouping") != asdict(job.plan.grouping) else []
+    differs += ["log"] if manifest["sources"][0]["sha256"] != sha256(options.log) else []
+    if differs:
+        raise BadInput(
+            f"{folder.as_posix()} was made with another --{differs[0]}; give another DATA, leave out --{differs[0]}, "
+            "or remove the folder, which is then made again."
+        )
 
 
 def parse(arguments: list[str], folder: Path) -> None:

@@ -34,6 +34,7 @@ from evaluation.report import judged_page
 from evaluation.rules import RANK_RULES
 from evaluation.show.text import as_text
 from evaluation.triage import TRIAGE
+from evaluation.unseen import ALARM
 from methods.words.reader import TemplateReader
 from parse_logs import ask_about_new
 from parsing.datasets import Spec
@@ -64,19 +65,24 @@ def run(options: argparse.Namespace) -> int:
     if options.run is None or not options.logs:
         raise BadInput("Name the folder of a trained run and a log, or two logs with --before FILE --after FILE.")
     carried = open_carried(options.run)
-    names = [] if options.follow else [folder_name(log.name) for log in options.logs]
-    if len({*names}) < len(names):
-        raise BadInput("Two of the logs have one name, and would share a folder; judge them one by one, with --out.")
-    if options.unseen not in ("alarm", "evolved") and carried.decision["default_rule"] not in RANK_RULES:
-        raise BadInput(
-            f"--unseen {options.unseen} takes new keys out of a sequence and asks for the rest, which a detector that "
-            f"gives one score for the whole, as {carried.config['model']}, cannot say; leave out --unseen."
-        )
+    refuse_unfit(carried, options)
     detector = load(carried)
     if options.follow:
         return ALARMED if follow(carried, detector, options) and options.fail_on_alarm else 0
     alarms = sum(judge(carried, detector, log, options)["alarms"] for log in options.logs)
     return ALARMED if alarms and options.fail_on_alarm else 0
+
+
+def refuse_unfit(carried: Carried, options: argparse.Namespace) -> None:
+    """Raise BadInput for logs that would share a folder, and for new keys handled in a way that the run cannot."""
+    names = [] if options.follow else [folder_name(log.name) for log in options.logs]
+    if len({*names}) < len(names):
+        raise BadInput("Two of the logs have one name, and would share a folder; judge them one by one, with --out.")
+    if options.unseen not in (ALARM, "evolved") and carried.decision["default_rule"] not in RANK_RULES:
+        raise BadInput(
+            f"--unseen {options.unseen} takes new keys out of a sequence and asks for the rest, which a detector that "
+            f"gives one score for the whole, as {carried.config['model']}, cannot say; leave out --unseen."
+        )
 
 
 def compared(options: argparse.Namespace) -> argparse.Namespace:

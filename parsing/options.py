@@ -25,23 +25,8 @@ from parsing.workflows import specs as workflows
 MOST_SECONDS = 100 * 366 * 86_400
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 ENDINGS = (
-    "",
-    "log",
-    "txt",
-    "csv",
-    "json",
-    "jsonl",
-    "parquet",
-    "yaml",
-    "yml",
-    "gz",
-    "tgz",
-    "tar",
-    "bz2",
-    "xz",
-    "zst",
-    "zip",
-)
+    "", "log", "txt", "csv", "json", "jsonl", "parquet", "yaml", "yml", "gz", "tgz", "tar", "bz2", "xz", "zst", "zip"
+)  # fmt: skip
 MOST_SEED = 2**32 - 1  # what every library that draws takes
 WINDOWS = ("window", "step", "window_lines", "step_lines")
 

@@ -1,13 +1,25 @@
 """How a checkpoint is fetched, and what is said when it cannot be: what language models and encoders have in common."""
 
 import errno
+from typing import TYPE_CHECKING
 
 from huggingface_hub.errors import GatedRepoError
 
 from core.errors import BadInput
 
+if TYPE_CHECKING:  # its import takes seconds
+    from transformers import PreTrainedTokenizerBase
+
 LOADING = {"trust_remote_code": False}
 FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError)  # what loading a checkpoint raises
+
+
+def add_padding(tokenizer: "PreTrainedTokenizerBase", checkpoint: str) -> None:
+    """Let the end pad where a tokenizer has no padding of its own; raise BadInput if it has neither."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise BadInput(f"{checkpoint} has a tokenizer without padding, so texts cannot be batched; choose another.")
 
 
 def loading_fault(error: Exception, checkpoint: str) -> BadInput:

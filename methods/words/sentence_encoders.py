@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.errors import BadInput
 from methods.parts.learning import DEVICE
-from methods.parts.loading import FAULTS, LOADING, loading_fault
+from methods.parts.loading import FAULTS, LOADING, add_padding, loading_fault
 from methods.parts.semantics import INNER_CAPITAL
 from methods.words.encoders import encoder_identity, encoder_name
 
@@ -62,10 +62,7 @@ def load_encoder(checkpoint: str) -> "tuple[PreTrainedTokenizerBase, PreTrainedM
         model = AutoModel.from_pretrained(checkpoint, use_safetensors=True, **LOADING)
     except FAULTS as error:
         raise loading_fault(error, checkpoint) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token is None:
-        raise BadInput(f"{checkpoint} has a tokenizer without padding, so it cannot encode texts; choose another.")
+    add_padding(tokenizer, checkpoint)
     return tokenizer, model.to(DEVICE).eval()
 
 

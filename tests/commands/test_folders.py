@@ -36,6 +36,29 @@ def test_another_log_is_never_taken_for_the_one_that_was_read(day):
         make_data(wanted("other.log", window="5s"))
 
 
+def test_the_same_command_is_never_refused_whatever_its_session_is_read_as(tmp_path, monkeypatch, capsys):
+    """A key of JSON objects becomes a field of the header, and the second `make run` took it for another session."""
+    monkeypatch.chdir(tmp_path)
+    moments = (f'"time": "2026-03-02T08:{second // 60:02}:{second % 60:02}Z"' for second in range(240))
+    rows = [
+        f'{{{moment}, "message": "step {n % 4}", "job": {{"id": "j{n // 4}"}}}}' for n, moment in enumerate(moments)
+    ]
+    Path("day.log").write_text("\n".join(rows) + "\n")
+    for _ in range(2):
+        make_data(wanted("day.log", session="job.id"))
+    assert "data/day is there" in capsys.readouterr().out
+
+
+def test_another_window_is_refused(day):
+    with pytest.raises(BadInput, match="made with another --window"):
+        make_data(wanted("day.log", window="10s"))
+
+
+def test_another_format_is_refused(day):
+    with pytest.raises(BadInput, match="made with another --format"):
+        make_data(wanted("day.log", format="<Date> <Time> <Level> <Content>"))
+
+
 def test_another_grouping_is_refused(day):
     with pytest.raises(BadInput, match="made with another --session"):
         make_data(wanted("day.log", session="job [0-9]+"))

@@ -25,7 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from core.errors import BadInput
 from methods.parts.learning import DEVICE
-from methods.parts.loading import FAULTS, LOADING, loading_fault
+from methods.parts.loading import FAULTS, LOADING, add_padding, loading_fault
 
 disable_progress_bar()  # of a model saved and loaded in a second
 
@@ -82,10 +82,7 @@ def load_pretrained(checkpoint: str) -> tuple[PreTrainedModel, PreTrainedTokeniz
         )
     except FAULTS as error:
         raise loading_fault(error, checkpoint) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token is None:
-        raise BadInput(f"{checkpoint} has a tokenizer without padding, so texts cannot be batched; choose another.")
+    add_padding(tokenizer, checkpoint)
     model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
 
