@@ -25,6 +25,9 @@ SPEC   ?=
 LOG    ?=
 LABELS ?=
 RUN    ?=
+OUT    ?=
+FOLLOW ?=
+FAIL   ?=
 
 # supervised.ipynb needs labels to learn from, which the sample of the others does not keep.
 LABELED := $(if $(filter sample,$(DATA)),sample_supervised,$(DATA))
@@ -45,6 +48,7 @@ help: ## list the targets
 	@echo "PREVALENCE=0.0293 weighs the normals, UNSEEN=ask|words|ask-words|evolved ENCODER=name or folder handle unseen keys;"
 	@echo "of compare: DATA=sample SEEDS=0 PREVALENCE= METHODS=all, as its notebook calls them;"
 	@echo "of supervised the same, SPLITS=0 ENCODER=name or folder, OTHER=a second data folder;"
+	@echo "of judge RUN=folder LOG=file, OUT=folder, FOLLOW=1 as the log grows, FAIL=1 for exit code 3 if there is an alarm;"
 	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 
 run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing; ends with the table of verdicts
@@ -76,7 +80,8 @@ words: $(VENV)/run.stamp ## what words say of keys that come new, DATA split by 
 
 judge: $(VENV)/run.stamp ## a new LOG judged by a trained RUN: its strangest sequences first, labels or not; by default the sample and its own log
 	@$(BIN)/python -m commands.judge $(or $(RUN),results/sample/next_key-tiny-llama-s0) $(or $(LOG),data/sample/simulated.log) \
-		$(if $(LABELS),--labels "$(LABELS)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)")
+		$(if $(LABELS),--labels "$(LABELS)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)") \
+		$(if $(OUT),--out "$(OUT)") $(if $(FOLLOW),--follow) $(if $(FAIL),--fail-on-alarm)
 
 check: $(VENV)/test.stamp ## style, types and the fast tests, about a minute
 	@$(BIN)/ruff check .

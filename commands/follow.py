@@ -16,8 +16,9 @@ from typing import TextIO
 from core import evolution
 from core.errors import BadInput
 from core.events import Event
-from core.log_files import STDIN
+from core.log_files import KEPT, STDIN
 from evaluation import fault_scores, triage
+from evaluation.unseen import ALARM
 from methods.words.reader import TemplateReader
 from parsing.lines.tail import Tail
 from parsing.live import LiveReader
@@ -36,8 +37,10 @@ def follow(carried: Carried, detector: Detector, options: argparse.Namespace) ->
     log = options.logs[0]
     if log != STDIN and not log.is_file():
         raise BadInput(f"{log} does not exist; look with: ls {log.parent}")
-    reader = LiveReader(carried.learned)
-    handling = handling_of(carried, log, options)
+    folder = judged_before(carried, log, options)
+    handling = handling_of(folder, options.unseen)
+    templates = folder / "templates.csv"
+    reader = LiveReader(carried.learned, templates if options.unseen != ALARM and templates.is_file() else None)
     follower = Follower(carried, detector, sequences_of(reader), handling)
     rater = Rater(carried, reader, handling, options.encoder) if options.unseen in WORDS else None
     return follow_blocks(Tail(log), reader, follower, sys.stdout, rater)
@@ -76,19 +79,24 @@ def sequences_of(reader: LiveReader) -> Sequences:
         return Sessions(pauses.before, pauses.after)
     if grouping.kind == "lines":
         return LineWindows(int(grouping.size), int(grouping.step))
-    return TimeWindows(round(grouping.size * 1e6), round(grouping.step * 1e6))
+    size, step = round(grouping.size * 1e6), round(grouping.step * 1e6)
+    return TimeWindows(size, step, min(reader.latest, size))
 
 
-def handling_of(carried: Carried, log: Path, options: argparse.Namespace) -> Handling:
-    """Return what was answered of the judged log of the same name, as far as --unseen asks for answers."""
-    folder = (options.out or carried.folder / "judged") / folder_name(log.name if log != STDIN else "stdin.log")
+def judged_before(carried: Carried, log: Path, options: argparse.Namespace) -> Path:
+    """Return the folder of the judged log of the same name, where somebody may have answered questions."""
+    return (options.out or carried.folder / "judged") / folder_name(log.name if log != STDIN else KEPT)
+
+
+def handling_of(folder: Path, way: str) -> Handling:
+    """Return what was answered in the folder of a judged log, as far as --unseen asks for answers."""
     asked, evolved = folder / triage.TRIAGE, folder / evolution.EVOLUTION
     handling = Handling()
-    if options.unseen == "evolved":
+    if way == "evolved":
         if not evolved.is_file():
             raise BadInput(f"{evolved.as_posix()} does not exist; judge the log without --follow first, and answer it.")
         handling.read_as.update(evolution.accepted(evolution.read_evolution(evolved)))
-    elif options.unseen != "alarm" and asked.is_file():
+    elif way != ALARM and asked.is_file():
         answers = triage.answered(triage.read_answers(asked))
         handling.accepted.update(key for key, answer in answers.items() if answer == "benign")
         handling.refused.update(key for key, answer in answers.items() if answer != "benign")

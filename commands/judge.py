@@ -28,6 +28,7 @@ from core.data import Data, open_folder
 from core.errors import BadInput
 from core.evolution import EVOLUTION
 from core.files import sha256, write
+from core.log_files import kept_input
 from core.logs import LogFile
 from core.schemas import Manifest, read_checked
 from evaluation.report import judged_page
@@ -48,13 +49,14 @@ from runs.folder import run_folder
 
 PRINTED = 10  # sequences
 ALARMED = 3  # exit code of --fail-on-alarm
+STOPPED = "what was judged before is as it was, and the same command begins anew"
 COLUMNS = ("rank", "is_alarm", "time", "line", "raw", "reason")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Judge the logs; return the exit code."""
     options = read_options(arguments)
-    return said(lambda: run(options))
+    return said(lambda: run(options), STOPPED)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -69,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
     detector = load(carried)
     if options.follow:
         return ALARMED if follow(carried, detector, options) and options.fail_on_alarm else 0
-    alarms = sum(judge(carried, detector, log, options)["alarms"] for log in options.logs)
+    with kept_input(options.logs) as logs:
+        alarms = sum(judge(carried, detector, log, options)["alarms"] for log in logs)
     return ALARMED if alarms and options.fail_on_alarm else 0
 
 
@@ -83,6 +86,8 @@ def refuse_unfit(carried: Carried, options: argparse.Namespace) -> None:
             f"--unseen {options.unseen} takes new keys out of a sequence and asks for the rest, which a detector that "
             f"gives one score for the whole, as {carried.config['model']}, cannot say; leave out --unseen."
         )
+    if options.unseen in handling.WORDS:
+        TemplateReader(options.encoder).check()
 
 
 def compared(options: argparse.Namespace) -> argparse.Namespace:
@@ -117,21 +122,26 @@ def load(carried: Carried) -> steps.Detector:
 
 
 def judge(carried: Carried, detector: steps.Detector, log: Path, options: argparse.Namespace) -> dict:
-    """Judge one log and write its folder; return what judged.json holds."""
+    """Judge one log and write its folder, in place of an earlier one once all is known; return judged.json."""
     name = folder_name(log.name)
     out = options.out / name if options.out else carried.folder / "judged" / name
     refuse_training(out)
     if options.unseen == "evolved" and not (out / EVOLUTION).is_file():
         raise BadInput(f"{(out / EVOLUTION).as_posix()} does not exist; judge the log without --unseen evolved first.")
+    refuse_overlap(out, [path for path in (log, options.labels) if path])
     out.parent.mkdir(parents=True, exist_ok=True)
-    read(carried, log, options.labels, out)
-    data, spec = open_folder(out), described(carried.learned, "spec", Spec)
-    handling.check(data, options.unseen)
+    spec = described(carried.learned, "spec", Spec)
     reader = TemplateReader(options.encoder if options.unseen in handling.WORDS else None)
-    found = judged.judge(
-        carried, data, detector, options.unseen, reader, lambda numbers: read_lines(LogFile(log), spec, numbers)
-    )
-    write_all(out, log, carried, data, found)
+    with replaced_folder(out) as folder:
+        read(carried, log, options.labels, out, folder)
+        data = open_folder(folder)
+        found = judged.judge(
+            carried, data, detector, options.unseen, reader, lambda numbers: read_lines(LogFile(log), spec, numbers)
+        )
+        shown = write_all(folder, log, carried, data, found)
+    print("\n".join(shown))
+    page = (out / "report.html").as_posix()
+    print(f"{page}: open it in any browser; alarms.csv beside it lists {len(found.listed):,} sequences")
     return found.figures
 
 
@@ -142,40 +152,38 @@ def refuse_training(out: Path) -> None:
         raise BadInput(f"{out.as_posix()} holds data that runs learn from; name another --out.")
 
 
-def read(carried: Carried, log: Path, labels: Path | None, out: Path) -> None:
-    """Read a log into the data folder `out`, in place of what was read of it before."""
-    refuse_overlap(out, [path for path in (log, labels) if path])
-    with replaced_folder(out) as folder:
-        read_judged(folder, out.name, carried.learned, LogFile(log), LogFile(labels) if labels else None)
-        if (out / TRIAGE).is_file():  # what a person has said of it holds
-            shutil.copyfile(out / TRIAGE, folder / TRIAGE)
-        sequences = pl.scan_parquet(folder / "sequences.parquet", glob=False).filter(pl.col("split") == "test")
-        ask_about_new(folder, carried.learned, sequences.select("keys").collect()["keys"].to_list(), out / EVOLUTION)
+def read(carried: Carried, log: Path, labels: Path | None, out: Path, folder: Path) -> None:
+    """Read a log into `folder`, with what was answered in `out`, that of an earlier reading."""
+    read_judged(folder, out.name, carried.learned, LogFile(log), LogFile(labels) if labels else None)
+    if (out / TRIAGE).is_file():  # what a person has said of it holds
+        shutil.copyfile(out / TRIAGE, folder / TRIAGE)
+    sequences = pl.scan_parquet(folder / "sequences.parquet", glob=False).filter(pl.col("split") == "test")
+    ask_about_new(folder, carried.learned, sequences.select("keys").collect()["keys"].to_list(), out / EVOLUTION)
 
 
-def write_all(out: Path, log: Path, carried: Carried, data: Data, found: judged.Judged) -> None:
-    """Write alarms.csv, report.html and, last, judged.json; print the head of the list and what was found."""
+def write_all(folder: Path, log: Path, carried: Carried, data: Data, found: judged.Judged) -> list[str]:
+    """Write alarms.csv, report.html and, last, judged.json; return the head of the list and what was found."""
     said_of_it, simulated = judged.sentences(found.figures), data.manifest["simulated"]
-    write(out / "alarms.csv", cells.guard(found.listed))
-    write(out / "changes.csv", cells.guard(found.changes))
+    write(folder / "alarms.csv", cells.guard(found.listed))
+    write(folder / "changes.csv", cells.guard(found.changes))
     name = f"{log.name} judged by {carried.config['model']} of {carried.config['data']}"
-    page = judged_page.write_judged_page(out, name, simulated, said_of_it, found.listed, found.new, found.changes)
-    write(out / "judged.json", json.loads(json.dumps(found.figures)))
+    judged_page.write_judged_page(folder, name, simulated, said_of_it, found.listed, found.new, found.changes)
+    write(folder / "judged.json", json.loads(json.dumps(found.figures)))
     shown = (
         found.listed.head(PRINTED)
         .select(COLUMNS)
         .with_columns(pl.col("raw").str.head(120), pl.col("line").cast(pl.String))
     )
-    print(f"\n{as_text(shown, f'{name}, the strangest first' + ' (simulated)' * simulated)}\n")
-    print("\n".join(said_of_it))
-    print(f"{page.as_posix()}: open it in any browser; alarms.csv beside it lists {len(found.listed):,} sequences")
+    return [f"\n{as_text(shown, f'{name}, the strangest first' + ' (simulated)' * simulated)}\n", *said_of_it]
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = parser_of(__doc__, "--unseen", "--encoder")
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of a trained run")
-    parser.add_argument("logs", type=Path, nargs="*", metavar="LOG", help="raw log, plain or packed; - with --follow")
+    parser.add_argument(
+        "logs", type=Path, nargs="*", metavar="LOG", help="raw log, plain or packed; - is standard input"
+    )
     parser.add_argument("--before", type=Path, metavar="LOG", help="in place of RUN: a run is made of this log")
     parser.add_argument("--after", type=Path, metavar="LOG", help="and this one is judged by it")
     parser.add_argument("--format", help="of --before: how its lines begin (default: auto)")

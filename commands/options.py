@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from core.asked import UNSEEN, check_alpha, check_data, check_model, check_prevalence, check_seed, check_unseen
-from core.ending import said_in_a_sentence
+from core.ending import GOES_ON, said_in_a_sentence
 
 ALPHA = 0.01  # the false-alarm rate of get_k.ipynb and compare.ipynb, for runs without a notebook
 SHARED: dict[str, dict] = {
@@ -54,6 +54,6 @@ def _values(options: argparse.Namespace, name: str) -> Iterable:
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def said(work: Callable[[], int]) -> int:
+def said(work: Callable[[], int], stopped: str = GOES_ON) -> int:
     """Return the exit code of a command's `work`, see `ending.said_in_a_sentence`."""
-    return said_in_a_sentence(work, Path(sys.argv[0]).stem)
+    return said_in_a_sentence(work, Path(sys.argv[0]).stem, stopped)

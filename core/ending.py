@@ -9,12 +9,11 @@ from core.errors import EXIT_CODE, BadInput, printable
 from core.files import disk_fault
 
 INTERRUPTED = 130  # what a shell says of a program that was stopped by Ctrl-C
+GOES_ON = "the same command goes on where it was"
 PIPE_CLOSED = 141  # and of one whose output nobody reads any more
 
 
-def said_in_a_sentence(
-    work: Callable[[], int], name: str, stopped: str = "the same command goes on where it was"
-) -> int:
+def said_in_a_sentence(work: Callable[[], int], name: str, stopped: str = GOES_ON) -> int:
     """Return the exit code of `work`; BadInput, a fault of the disk and Ctrl-C end in one sentence, no traceback.
 
     The sentence begins with `name`, that of the program; `stopped` says what Ctrl-C leaves.

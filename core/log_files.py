@@ -4,7 +4,7 @@ import re
 import shutil
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -81,14 +81,15 @@ def _natural(path: Path) -> list[tuple[bool, int, str]]:
 
 @contextmanager
 def kept_input(places: list[Path]) -> Iterator[list[Path]]:
-    """Yield the places, standard input, which can be read once alone, as a file that is there for as long."""
-    if STDIN not in places:
-        yield places
-        return
-    if len(places) > 1:
+    """Yield the places; a pipe or standard input, which can be read once alone, as a file that is there for as long."""
+    if STDIN in places and len(places) > 1:
         raise BadInput("- is standard input, which stands for the whole log; leave out the other files.")
     with TemporaryDirectory() as folder:
-        path = Path(folder) / KEPT
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield [path]
+        yield [_kept(place, Path(folder)) if place == STDIN or place.is_fifo() else place for place in places]
+
+
+def _kept(place: Path, folder: Path) -> Path:
+    path = folder / (KEPT if place == STDIN else f"pipe-{place.name}.log")
+    with path.open("wb") as file, nullcontext(sys.stdin.buffer) if place == STDIN else place.open("rb") as source:
+        shutil.copyfileobj(source, file)
+    return path

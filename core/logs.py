@@ -22,6 +22,7 @@ LINE_BYTES = 1 << 20  # of the longest line: no program logs a megabyte at once,
 IS_TOO_LONG = pl.col("text").str.len_bytes() > LINE_BYTES
 LONGEST_LETTER = 4  # bytes of UTF-8
 IS_BLANK = pl.col("text").str.strip_chars() == ""
+BLANK = "blank line"  # the reason of these in rejected.csv
 SHOWN_OF_LONG = 1_000  # letters
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MANY_RETURNS = 10  # a progress bar that is the only line of a log has fewer

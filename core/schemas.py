@@ -224,6 +224,7 @@ class Metrics(Verdicts):
     encoder: str | None = None  # what read their words
     questions: Count = 0
     answers: str | None = None  # who gave them
+    answered: Hash | None = None  # what people had answered by then
 
 
 class Done(Schema):

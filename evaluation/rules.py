@@ -5,6 +5,9 @@ the floor(alpha (n + 1)) most abnormal of the n + 1 keeps the false-alarm rate a
 Gammerman and Shafer 2005; Bates et al. 2023, arXiv 2104.08279). So at most floor(alpha (n + 1)) - 1 of the n
 validation sequences may be flagged, and n sequences cannot promise less than 1 / (n + 1).
 
+The threshold is the score of a normal sequence, and logs repeat themselves: where the same sequence comes again, in
+another batch or as a log grows, its score differs in the last digits, and must not become an alarm by that.
+
 A key that training never saw is an alarm under every rule but the likelier class, which is what a classifier publishes.
 docs/add-a-rule.md adds a rule.
 """
@@ -18,6 +21,8 @@ import polars as pl
 from scipy.special import betaincinv
 
 from core.progress import progress
+
+ROUNDING = 1e-4  # of a threshold: scores in single precision that differ by less are the same
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,12 @@ def _paper_k(used: pl.DataFrame, _: int, vocabulary_size: int) -> dict:
 
 
 def _beyond_score(settings: dict) -> pl.Expr:
-    return pl.lit(False) if settings["threshold"] is None else pl.col("score") > settings["threshold"]
+    threshold = settings["threshold"]
+    return pl.lit(False) if threshold is None else pl.col("score") > threshold + ROUNDING * abs(threshold)
+
+
+def _below_tail(settings: dict) -> pl.Expr:
+    return pl.col("tail_probability").cast(pl.Float64) < settings["threshold"] * (1 - ROUNDING)
 
 
 def _by_score(scores: pl.DataFrame) -> np.ndarray:
@@ -120,7 +130,7 @@ TAIL_PROBABILITY = Rule(
     color="#55a868",
     reads="tail_probability",
     calibrate=lambda used, allowed, _: {"threshold": tail_threshold(used["tail_probability"], allowed)},
-    flag=lambda settings: pl.col("tail_probability").cast(pl.Float64) < settings["threshold"],
+    flag=_below_tail,
     order=lambda scores: -scores["tail_probability"].to_numpy().astype(float),
 )
 CONFIRMED = confirmed_by_counts(TAIL_PROBABILITY, "tail_probability_and_counts", "#8172b3")

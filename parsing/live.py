@@ -7,15 +7,17 @@ it is new.
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 
 from core.data import Data
 from core.errors import printable
 from core.events import Event
+from core.logs import BLANK
 from parsing.datasets import Spec
 from parsing.judged import described, plan_of
-from parsing.lines.blocks import BLANK, Block, read_block
+from parsing.lines.blocks import Block, read_block
 from parsing.lines.events import JOIN, Whole, find_start
 from parsing.lines.headers import compile_header
 from parsing.lines.sessions import Begun
@@ -66,16 +68,22 @@ class Unread:
 class LiveReader:
     """Blocks of lines to events, one block after the other; `templates` are the new ones by key."""
 
-    def __init__(self, learned: Data) -> None:
-        """`learned` is what a run carries of its data; raise BadInput if it does not say how the log was read."""
+    def __init__(self, learned: Data, templates: Path | None = None) -> None:
+        """`learned` is what a run carries of its data; raise BadInput if it does not say how the log was read.
+
+        `templates` are those of an earlier judged log, the new ones among them, to which a person's answers belong.
+        """
         self._spec = described(learned, "spec", Spec)
         plan = plan_of(learned)
         self.grouping: Grouping = plan.grouping
         self.pauses: Pauses | None = plan.pauses
+        self.latest = (
+            learned.manifest["counts"].get("latest_seconds", 0) * 1_000_000
+        )  # a line behind others, microseconds
         self.templates: dict[str, str] = {}
         self.has_times = self._spec.time is not None
         self._header = compile_header(self._spec.header)
-        known = learned.folder / "templates.csv"
+        known = templates or learned.folder / "templates.csv"
         miner = miner_of(self._spec.miner, self._spec.drain)
         self._reader = None if plan.mine == "none" else miner.reader(read_templates(known))
         self._learned = learned.templates  # new ones are added, for whatever reads words

@@ -64,7 +64,8 @@ def handle(run: Run, scores: pl.DataFrame, way: str, ask: Score, reader: Reader)
         return Handled()
     if way == "evolved":
         as_old = score(run, "test", ask, read_as=rewordings(run.data))
-        return Handled({way: as_old.with_columns(fault_score=pl.lit(None, pl.Float64))}, {"unseen": way})
+        about = {"unseen": way, "answered": answered(run, way)}
+        return Handled({way: as_old.with_columns(fault_score=pl.lit(None, pl.Float64))}, about)
     test, known = run.data.split("test"), run.data.known_keys
     keys, given = unseen.unseen_keys(test, known), answers_of(run)
     rated = rate(run, reader) if way in WORDS else None
@@ -74,7 +75,8 @@ def handle(run: Run, scores: pl.DataFrame, way: str, ask: Score, reader: Reader)
     benign = unseen.ask_once(asked, said)
     read = {key: value for key, value in fault_scores.of_new(rated).items() if key not in benign}
     settled = unseen.settle(test, scores, score_rest(run, ask), known, accepted | benign, read)
-    about |= {"unseen": way} | ({"encoder": reader.identity["encoder"]} if way in WORDS else {})
+    about |= {"unseen": way, "answered": answered(run, way)}
+    about |= {"encoder": reader.identity["encoder"]} if way in WORDS else {}
     return Handled({way.replace("-", "_"): settled}, about, rated)
 
 

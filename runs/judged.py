@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from core.data import Data
+from core.logs import BLANK
 from evaluation import difference, fault_scores, metrics, rules
 from evaluation.ledger import number
 from evaluation.report import ranked
@@ -64,9 +65,14 @@ def new_templates(data: Data, test: pl.DataFrame, known: set[str]) -> pl.DataFra
 
 
 def unread(data: Data) -> dict:
-    """Return how many of the `lines` of a judged log were `rejected`, and what is said of those that name an error."""
-    counts = data.manifest["counts"]
-    return {name: counts.get(name, 0) for name in ("lines", "rejected")} | {"severe": concerns.severe(data)}
+    """Return how many of the `lines` of a judged log were `rejected`, and what is said of those that name an error.
+
+    Blank lines are no loss, and not counted; `labels_unused` are those of sessions that the log does not have.
+    """
+    rejected = pl.scan_csv(data.folder / "rejected.csv", glob=False, infer_schema=False)
+    lost = rejected.filter(pl.col("reason") != BLANK).select(pl.len()).collect().item()
+    counts = {name: data.manifest["counts"].get(name, 0) for name in ("lines", "labels_unused")}
+    return counts | {"rejected": lost, "severe": concerns.severe(data)}
 
 
 def figures(decision: dict, test: pl.DataFrame, scores: pl.DataFrame, new: pl.DataFrame) -> dict:
@@ -114,6 +120,8 @@ def sentences(found: dict) -> list[str]:
             f"{found['share_of_new_events']:.1%} of the events have one of {found['new_templates']:,} templates that "
             "training never saw: the program has changed, and the run should be trained anew."
         )
+    if found.get("labels_unused"):
+        said.append(f"{found['labels_unused']:,} labels name sessions that the log does not have.")
     if "f1" in found:
         shares = [f"{name.replace('f1', 'F1')} {number(found[name])}" for name in ("precision", "recall", "f1")]
         said.append(f"By the labels of {found['labeled']:,} sequences: {', '.join(shares)}.")

@@ -59,7 +59,8 @@ class Follower:
             if self._windowed:  # a full window takes no further event
                 ended += self._sequences.closed()
         ended += self._sequences.closed()
-        growing = [one for one in touched.values() if not one.closed] if self._speaks_early else []
+        growing = [one for one in touched.values() if not one.closed and one.is_worth_judging()]
+        growing = growing if self._speaks_early else []
         return self._say([*ended, *growing]) + self._drift.said()
 
     def finish(self) -> list[dict]:
@@ -81,7 +82,7 @@ class Follower:
                 alarms.append((one, verdict))
             elif one.is_alarm and not verdict["is_alarm"]:
                 said.append(_taken_back(one))
-            one.is_alarm = verdict["is_alarm"]
+            one.is_alarm, one.judged = verdict["is_alarm"], len(one.events)
         return said + self._described([(one, verdict, read[one.name]) for one, verdict in alarms])
 
     def _as_read(self, one: Growing) -> tuple[list[str], list[Event], bool, bool]:

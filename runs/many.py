@@ -29,7 +29,7 @@ from evaluation import ledger, verdicts
 from evaluation.unseen import ALARM, split_name
 from runs import steps
 from runs.folder import LEDGER, hold, open_run, refuse_other, run_folder, wanted_config
-from runs.handling import WORDS, Reader
+from runs.handling import WORDS, Reader, answered
 
 STOPPED = (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)  # by a person: such a run has not failed, it goes on
 
@@ -155,7 +155,16 @@ def is_done(run: Wanted) -> bool:
     found = {(split_name(rule)[1], encoder) for rule, encoder in rows.iter_rows()}
     handling = None if run.unseen == ALARM else run.unseen.replace("-", "_")
     encoder = run.reader.identity["encoder"] if run.reader and run.unseen in WORDS else None
-    return (handling, encoder) in found and (run.results / "metrics.json").is_file()
+    if (handling, encoder) not in found or not (run.results / "metrics.json").is_file():
+        return False
+    return handling is None or _is_answered_as_before(run)
+
+
+def _is_answered_as_before(run: Wanted) -> bool:
+    """Return whether the verdicts of a run were made with what people have answered by now about new keys."""
+    opened = open_run(run.folder, run.model, run.seed, run.method)
+    metrics = opened.read_metrics()
+    return metrics["unseen"] == run.unseen and metrics.get("answered") == answered(opened, run.unseen)
 
 
 def _record(run: Wanted, status: str) -> None:

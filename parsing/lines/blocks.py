@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from core.errors import BadInput
-from core.logs import IS_BLANK, IS_TOO_LONG, SHOWN_OF_LONG, LogFile
+from core.logs import BLANK, IS_BLANK, IS_TOO_LONG, SHOWN_OF_LONG, LogFile
 from parsing.datasets import Spec
 from parsing.lines.events import JOIN, Start, find_start, join_lines, whole_events
 from parsing.lines.headers import Header, compile_header, split_fields
@@ -28,7 +28,7 @@ from parsing.templates.messages import MessageTable
 
 SECONDS_BETWEEN_REPORTS = 2.0
 # Reasons of lines that say nothing about whether the format fits.
-BLANK, NOTE, NO_SESSION = "blank line", "note on the log", "no session id"
+NOTE, NO_SESSION = "note on the log", "no session id"
 HARMLESS = [BLANK, NOTE, NO_SESSION]
 MOST_FURTHER = 100  # lines without a header for each event, else the format describes another log
 

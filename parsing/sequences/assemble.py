@@ -91,6 +91,8 @@ def assemble(folder: Path, spec: Spec, raw: RawLog, plan: Plan) -> tuple[dict, d
     write_sequences(folder, Sequences(store, groups, values, split.names, cut, words, raw.session_ids))
     write_templates(folder, keys)
     counts = count(groups, values, split, store.events) | {"templates": keys["key"].n_unique()} | order_counts | dropped
+    if isinstance(raw.labels, SessionLabels) and (unused := len(raw.labels.known.keys() - {*raw.session_ids})):
+        counts["labels_unused"] = unused
     if "session" in store.names:
         counts["lines_in_test_and_training"] = shared_lines(groups, split.codes, store.read("line"))
     protocol = split.protocol | {"mined": plan.templates.name if plan.templates else plan.mine}

@@ -116,14 +116,18 @@ def by_seconds(store: EventStore, size: float, step: float) -> Groups:
 
 
 def sort_by_time(store: EventStore) -> dict[str, int]:
-    """Put the events in time order, lines of equal time in file order; return how many went back in time."""
-    backwards, before = 0, np.iinfo(np.int64).min
+    """Put the events in time order, lines of equal time in file order; return how many went back in time.
+
+    And `latest_seconds`, how far behind the newest event before it a line was at most.
+    """
+    backwards, before, newest, latest = 0, np.iinfo(np.int64).min, int(store.read("time", 0, 1)[0]), 0
     for times in _chunks(store):
         backwards += int((np.diff(times) < 0).sum()) + int(times[0] < before)
-        before = times[-1]
+        ahead = np.maximum(np.maximum.accumulate(times), newest)
+        latest, newest, before = max(latest, int((ahead - times).max())), int(ahead[-1]), times[-1]
     if backwards:
         store.reorder(np.argsort(store.read("time"), kind="stable"))
-    return {"lines_back_in_time": backwards}
+    return {"lines_back_in_time": backwards, "latest_seconds": -(-latest // 1_000_000)}
 
 
 def _chunks(store: EventStore) -> Iterator[np.ndarray]:

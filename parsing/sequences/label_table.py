@@ -89,7 +89,7 @@ def _named(source: LogFile, cells: pl.DataFrame) -> pl.DataFrame:
             f"{source.path} line 1 is {shown}; the first line must name BlockId and Label, or line and Label, or start "
             "and end, or each line must be the id of an anomaly."
         )
-    return cells.select("at", **{kind: pl.col(column) for kind, column in chosen.items()})
+    return cells.select("at", **{kind: pl.col(column).str.strip_chars() for kind, column in chosen.items()})
 
 
 def _is_head(below: pl.Series) -> bool:

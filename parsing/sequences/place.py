@@ -50,7 +50,10 @@ def replaced_folder(out: Path) -> Iterator[Path]:
     try:
         with lock(place, seconds=0), replace(place) as new:
             new.mkdir()
-            yield new
+            try:
+                yield new
+            except BadInput as error:  # the new folder is gone by the time that somebody reads of it
+                raise BadInput(str(error).replace(new.as_posix(), out.as_posix())) from error
     except BrokenPipeError:  # of what is printed, and no matter of the folder
         raise
     except OSError as error:

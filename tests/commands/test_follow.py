@@ -33,12 +33,21 @@ def pca(**own):
     return Classical("pca", own["seed"], templates=own["templates"])
 
 
+def late(lines: list[str]) -> list[str]:
+    """Lines of a log in which some were written after a later one of the same minute."""
+    lines = list(lines)
+    for number in range(1, len(lines) - 1, 3):
+        if lines[number][:11] == lines[number + 1][:11]:  # day, hour and minute
+            lines[number : number + 2] = lines[number + 1], lines[number]
+    return lines
+
+
 def trained(place: Path, make, *options: str) -> Carried:
     """A run on a simulated log, carried."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         simulated = simulate(seed=5, sessions=700)
-        Path("all.log").write_text("\n".join(simulated.lines) + "\n")
+        Path("all.log").write_text("\n".join(late(simulated.lines)) + "\n")
         assert parse_logs.main([*options, "--out", "data/days"]) == 0
         run = steps.complete(make, open_data("days").name, 0, 0.05, None)
         return open_carried(place / run.folder)
@@ -96,14 +105,13 @@ def at_the_end(said: list[dict]) -> set[str]:
 @pytest.mark.parametrize("block_lines", [7, 1_000])
 def test_follow_says_what_the_batch_says(places, kind, block_lines, tmp_path):
     """Other windows, other ends or another key would each be found by this."""
-    simulated = simulate(seed=6, sessions=120, anomaly_share=0.2)
+    lines = late(simulate(seed=6, sessions=120, anomaly_share=0.2).lines)
     log = tmp_path / "next.log"
-    log.write_text("\n".join(simulated.lines) + "\n")
+    log.write_text("\n".join(lines) + "\n")
     assert judge.main([str(places[kind].folder), str(log), "--out", str(tmp_path / "batch")]) == 0
     listed = pl.read_csv(tmp_path / "batch" / "next" / "alarms.csv").filter("is_alarm")
     said = followed(places[kind], log, block_lines)
     assert at_the_end(said) == set(listed["sequence_id"]) and len(listed) > 0
-    lines = simulated.lines
     for row in said:
         if row["kind"] == "alarm":
             assert row["raw"] == lines[row["line"] - 1] and row["reason"] and row["time"]
@@ -176,6 +184,43 @@ def test_windows_of_time_worked_by_hand():
     assert not list(windows.closed())
     assert [one.name for one in windows.place(event(36, None, "a"))] == ["window 2"], "empty windows have no number"
     assert [one.name for one in windows.closed()] == ["window 1"]
+
+
+def test_a_late_event_joins_the_window_of_its_own_time_in_the_order_of_time():
+    """The batch sorts the whole log; a follower put what came late behind what it had come before."""
+    windows = growing.TimeWindows(10, 10, late=5)
+    windows.place(event(0, None, "a"))
+    windows.place(event(9, None, "c"))
+    windows.place(event(12, None, "d"))
+    assert not list(windows.closed()), "an event of the first window may still come"
+    (joined,) = windows.place(event(8, None, "b"))
+    assert joined.name == "window 1" and [one.key for one in joined.events] == ["a", "b", "c"]
+    windows.place(event(15, None, "e"))
+    assert [one.name for one in windows.closed()] == ["window 1"]
+
+
+def test_one_event_from_the_future_ends_no_session_for_good():
+    """A line of the year 2099 made every later session end with each of its events, and no window ever."""
+    sessions, windows = growing.Sessions({}, {"a": 10}), growing.TimeWindows(10, 10)
+    for kind in (sessions, windows):
+        kind.place(event(5, "odd", "b"))
+        kind.place(event(10**15, "odd", "b"))
+        for clock in range(100, 300):
+            kind.place(event(clock, "s", "a"))
+            list(kind.closed())
+    assert not sessions.place(event(300, "s", "a"))[0].closed and not list(sessions.closed())
+    assert len(windows.place(event(300, None, "a"))[0].events) == 6, "those from 295 on"
+
+
+def test_a_session_that_never_ends_is_judged_when_it_has_grown_and_kept_within_bounds(monkeypatch):
+    """To judge it at each event took time that grew with its square, and all memory."""
+    monkeypatch.setattr(growing, "MOST_EVENTS", 3_000)
+    sessions, judged = growing.Sessions({}, {}), 0
+    for number in range(10_000):
+        (one,) = sessions.place(event(number, "daemon", "a"))
+        if one.is_worth_judging():
+            one.judged, judged = len(one.events), judged + 1
+    assert 1_000 < judged < 1_500 and len(one.events) <= 3_000 and not one.begun
 
 
 def test_drift_is_said_once(monkeypatch):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -197,6 +198,36 @@ def said(capsys, *arguments: str) -> str:
     error = capsys.readouterr().err
     assert "Traceback" not in error and error.count("\n") == 1
     return error
+
+
+def test_what_was_judged_before_stays_when_a_later_question_fails(carried, tmp_path, capsys):
+    """A missing encoder was found after the log had been read again, and the earlier alarms were gone."""
+    assert judged(carried, jobs_log(1, missing=(5,)), tmp_path)[2]["alarms"] == 1
+    before = (tmp_path / "judged" / "tomorrow" / "alarms.csv").read_text()
+    log, out = str(tmp_path / "tomorrow.log"), ["--out", str(tmp_path / "judged")]
+    said(capsys, str(carried), log, *out, "--unseen", "words", "--encoder", str(tmp_path / "gone"))
+    sentence = said(capsys, str(carried), log, *out, "--unseen", "evolved")
+    assert (tmp_path / "judged" / "tomorrow" / "evolution.csv").as_posix() in sentence and ".new" not in sentence
+    assert (tmp_path / "judged" / "tomorrow" / "alarms.csv").read_text() == before
+
+
+def test_blank_lines_are_no_loss_and_labels_of_other_sessions_are_said(carried, tmp_path, capsys):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("BlockId,Label\n" + "".join(f" job {number:08x} ,0\n" for number in range(310)))
+    figures = judged(carried, jobs_log(1).replace("\n", "\n\n"), tmp_path, "--labels", str(labels))[2]
+    assert figures["rejected"] == 0 and figures["labeled"] == 300, "blanks around an id are none of it"
+    assert "10 labels name sessions that the log does not have" in capsys.readouterr().out
+
+
+def test_a_pipe_is_judged(carried, tmp_path, monkeypatch):
+    """`judge RUN <(zcat app.log.gz)` said that the log does not exist or is a folder."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text(jobs_log(1, missing=(5,))))
+    writer.start()
+    assert judge.main([str(carried), str(pipe), "--out", str(tmp_path / "out"), "--fail-on-alarm"]) == judge.ALARMED
+    writer.join()
+    assert (tmp_path / "out" / "pipe-pipe" / "alarms.csv").is_file()
 
 
 def test_the_data_of_a_training_are_never_replaced(carried, tmp_path, capsys):

@@ -50,6 +50,17 @@ def test_counts_confirm_what_the_tail_suspects():
     assert flagged(rules.apply(test, decision), "tail_probability_and_counts") == [False, True, False]
 
 
+def test_a_score_that_differs_from_the_threshold_by_rounding_is_no_alarm():
+    """The same sequence in another batch has another last digit: it was an alarm in one and none in the other."""
+    decision = rules.calibrate(scores([1] * 19, tails=[0.5] * 19), vocabulary_size=12, alpha=0.1)
+    again = scores([1, 1, 1], tails=[0.5 - 3e-6, 0.5 + 3e-6, 0.499])
+    assert flagged(rules.apply(again, decision), "tail_probability") == [False, False, True]
+    numbers = scores([1] * 19).with_columns(score=pl.lit(-7.0))
+    decision = rules.calibrate(numbers, vocabulary_size=12, alpha=0.1)
+    again = scores([1, 1]).with_columns(score=pl.Series([-7.0 + 5e-6, -6.9]))
+    assert flagged(rules.apply(again, decision), "score") == [False, True]
+
+
 def test_an_unseen_key_is_an_alarm_under_every_rule():
     decision = rules.calibrate(scores([1] * 19), vocabulary_size=12, alpha=0.1)
     test = scores([1], tails=[1.0], unseen=[True], counts_seen=[True])

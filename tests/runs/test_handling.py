@@ -11,7 +11,7 @@ from core.evolution import EVOLUTION_SCHEMA, write_evolution
 from core.new_keys import FAULTS
 from evaluation import triage, unseen
 from methods.words.reader import TemplateReader
-from runs import steps
+from runs import many, steps
 from runs.folder import Run
 from runs.handling import answered, texts_of
 from tests.runs.test_runs import fake_score, trained
@@ -69,7 +69,7 @@ def test_words_accept_the_harmless_key_wherever_it_stands_and_no_other(run):
     expected = [bool(refused & set(keys)) for keys in test["keys"]]
     assert settled["has_unseen_key"].to_list() == expected and any(expected)
     assert any(harmless in keys for keys in test["keys"])
-    assert found.about == {"unseen": "words", "encoder": "fixed"}
+    assert found.about == {"unseen": "words", "encoder": "fixed", "answered": answered(run, "words")}
 
 
 def test_labels_change_nothing_of_what_words_accept(run):
@@ -225,6 +225,18 @@ def test_other_answers_are_another_question(run):
     write_answers(run, dict.fromkeys(texts_of(run.data)[1], "benign"))
     assert answered(run, "alarm") == before["alarm"]
     assert answered(run, "ask") != before["ask"] and answered(run, "words") != before["words"]
+
+
+def test_a_sweep_judges_again_when_somebody_has_answered(run):
+    """The ledger had a row of that handling, so the answers of a person changed nothing."""
+    decision = steps.calibrate(run, steps.score(run, "validation", score_known), 0.05)
+    steps.judge(run, steps.score(run, "test", score_known), decision, None, handled(run, "ask"))
+    steps.record(run, run.read_metrics(), decision)
+    model, data = run.config["model"], run.data
+    wanted = many.Wanted(None, run.config["method"], model, data.name, run.config["seed"], {}, 0.05, unseen="ask")
+    assert many.is_done(wanted)
+    write_answers(run, dict.fromkeys(texts_of(data)[1], "benign"))
+    assert not many.is_done(wanted)
 
 
 def test_a_damaged_table_of_fault_scores_is_made_again(run):
