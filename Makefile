@@ -87,12 +87,12 @@ check: $(VENV)/test.stamp ## style, types and the fast tests, about a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test: $(VENV)/test.stamp ## style check and all tests, offline
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 table: $(VENV)/run.stamp ## rebuild the result tables of README.md and results/README.md from results/results.csv; PROMOTE=data takes yours over
 	@$(BIN)/python -m commands.table $(if $(PROMOTE),--promote "$(PROMOTE)")

@@ -140,8 +140,16 @@ class Data:
         return numbers_of(self.jobs)
 
     def workers(self, lines: list[list[int]]) -> list[Worker]:
-        """Return the jobs of sequences with these `lines`, which are rows of jobs.parquet from 1."""
-        return workers_of(self.jobs, self.job_numbers, lines)
+        """Return the jobs of sequences with these `lines`, which are rows of jobs.parquet from 1; each is made once."""
+        asked = [tuple(rows) for rows in lines]
+        if new := [rows for rows in dict.fromkeys(asked) if rows not in self._workers]:
+            self._workers.update(zip(new, workers_of(self.jobs, self.job_numbers, new), strict=True))
+        return [self._workers[rows] for rows in asked]
+
+    @cached_property
+    def _workers(self) -> dict[tuple[int, ...], Worker]:
+        """Those that were asked for."""
+        return {}
 
     @cached_property
     def raw_lines(self) -> RawLines:

@@ -107,7 +107,7 @@ class LiveReader:
             self._grown = time.monotonic()
             yield from self._events(self._whole.add(block))
         elif time.monotonic() - self._grown >= QUIET_SECONDS:
-            yield from self.finish()
+            yield from self._events(self._whole.flush())
 
     def finish(self) -> Iterator[Event]:
         """Yield the event that was held back."""

@@ -81,9 +81,9 @@ def complete(
     """
     check_alpha(alpha)
     check_prevalence(prevalence)
-    data = open_data(folder)
-    detector = make(seed=seed, templates=data.templates)
+    detector = make(seed=seed, templates=open_data(folder).templates)
     run = start_run(folder, detector.name, seed, detector.describe(), detector.method)
+    data = run.data  # the one that is opened by now: what it has read is there
     fit(run, detector)
     saved = type(detector).load(run.model_folder, learned(data, "train", detector))
     ask, column = asked(data, saved), column_of(saved)

@@ -21,6 +21,15 @@ settings.load_profile("house")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# Files of minutes each: one that began last would keep one worker busy while the other waits.
+LONG = ("test_notebooks", "test_docs_code", "test_docs_own_logs", "test_run", "test_labels", "test_damaged")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files; `make test` keeps this order (--no-loadscope-reorder)."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory) -> Path:
     """data/sample as `parse_logs.py sample` makes it."""

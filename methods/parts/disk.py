@@ -38,7 +38,7 @@ def save(folder: Path, about: dict, keys: KeyNumbers, arrays: dict[str, np.ndarr
     """Write a detector: `about` says of which method it is (`method`) and all that `load` needs beside the arrays."""
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with replace_folder(folder) as place:
-        content = json.dumps(about | {"keys": keys.keys}, indent=2)
+        content = json.dumps(about | {"keys": keys.keys})  # not indented: thousands of workers are named there
         (place / "detector.json").write_text(content + "\n", encoding="utf-8")
         save_file(whole, place / "weights.safetensors")
 

@@ -68,9 +68,14 @@ class Whole:
     def __init__(self, start: Start) -> None:
         self._start = start
         self._held: list[pl.DataFrame] = []
+        self._flushed = False
 
     def add(self, block: pl.DataFrame) -> pl.DataFrame | None:
         """Return the lines of the events that have ended by now, the last one of the block is held back."""
+        if self._flushed:
+            begins = self._start.of(block).arg_true()
+            block = block[begins[0] if len(begins) else len(block) :]
+            self._flushed = block.is_empty()
         begin = self._last_begin(block)
         if begin is None and sum(map(len, self._held)) + len(block) <= MOST_LINES:
             self._held.append(block)
@@ -83,6 +88,11 @@ class Whole:
         """Return the lines of the last event."""
         ready, self._held = self._held, []
         return _together(ready)
+
+    def flush(self) -> pl.DataFrame | None:
+        """Return the lines of the last event so far, which is then judged: what more comes of it is passed over."""
+        self._flushed = bool(self._held)
+        return self.finish()
 
     def _last_begin(self, block: pl.DataFrame) -> int | None:
         """Return the row of the last line that begins an event."""

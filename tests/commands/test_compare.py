@@ -47,10 +47,22 @@ class Fails:
 # ------------------------------------------------------------------------------------------------------------ runs
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, sample):
+    """Two detectors on the sample, of which one fails: the folder, and the status table."""
+    folder = tmp_path_factory.mktemp("compared")
+    shutil.copytree(sample, folder / "data" / "sample")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        detectors = {"deeplog/lstm": QUICK, "fails/always": Fails}
+        return folder, compare.run_missing(detectors, "sample", [0], 0.01, 0.03)
+
+
 @pytest.fixture
-def compared(workspace):
-    """Two detectors on the sample, of which one fails: the status table."""
-    return compare.run_missing({"deeplog/lstm": QUICK, "fails/always": Fails}, "sample", [0], 0.01, 0.03)
+def compared(finished, workspace):
+    """The status table; the working folder is a copy of the one that it is of."""
+    shutil.copytree(finished[0] / "results", workspace / "results")
+    return finished[1]
 
 
 @pytest.mark.slow

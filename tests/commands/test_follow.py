@@ -29,6 +29,10 @@ def tiny(**own):
     return NextKey("tiny-gpt2", own["seed"], templates=own["templates"])
 
 
+def ngram(**own):
+    return Classical("ngram", own["seed"], templates=own["templates"])
+
+
 def pca(**own):
     return Classical("pca", own["seed"], templates=own["templates"])
 
@@ -57,9 +61,9 @@ HDFS = "<Date> <Time> <Pid> <Level> <Component>: <Content>"
 OWN = ["all.log", "--format", HDFS]
 KINDS = {
     "sessions": (tiny, [*OWN, "--session", "blk_-?[0-9]+"]),
-    "lines": (tiny, [*OWN, "--window-lines", "20"]),
-    "overlapping lines": (tiny, [*OWN, "--window-lines", "20", "--step-lines", "10"]),
-    "time": (tiny, [*OWN, "--window", "60s"]),
+    "lines": (ngram, [*OWN, "--window-lines", "20"]),
+    "overlapping lines": (ngram, [*OWN, "--window-lines", "20", "--step-lines", "10"]),
+    "time": (ngram, [*OWN, "--window", "60s"]),
     "whole sequences": (pca, [*OWN, "--session", "blk_-?[0-9]+"]),
 }
 

@@ -192,6 +192,17 @@ def test_the_last_event_of_a_quiet_log_is_not_held_back_for_ever(outage, monkeyp
     assert event.line == 1 and event.raw == lines["text"][0] and not list(reader.finish())
 
 
+def test_frames_that_come_late_are_no_lines_of_another_format(outage, monkeypatch):
+    """The event had been judged after a second of quiet, and its further frames were called unreadable."""
+    parse_logs.main([str(outage), "--format", FORMAT, "--window-lines", "10"])
+    monkeypatch.setattr(live, "QUIET_SECONDS", 0.0)
+    reader = LiveReader(open_folder(Path("data/app")))
+    frames = ["\tat a.B.c(B.java:7)"] * 60
+    lines = pl.DataFrame({"text": [HEADER, *frames, HEADER, HEADER]}).with_row_index("line", 1).cast({"line": pl.Int64})
+    seen = [event.line for part in (lines[:2], lines[:0], lines[2:40], lines[40:]) for event in reader.read(part)]
+    assert [*seen, *(event.line for event in reader.finish())] == [1, 62, 63] and not reader.unread.said(at_end=True)
+
+
 def test_a_policy_that_is_none_is_refused(tmp_path):
     from parsing.own_spec import load_own_spec
 
