@@ -10,7 +10,7 @@ import polars as pl
 from core.errors import BadInput
 from core.logs import LogFile
 from parsing.datasets import Spec
-from parsing.lines.events import choose_policy
+from parsing.lines.events import choose_policy, joined
 from parsing.lines.headers import compile_header, split_fields, without_colors
 from parsing.lines.proposals import LOOKED_FROM, propose
 from parsing.lines.records import JSON, LOGFMT
@@ -46,10 +46,10 @@ def first_look(log: Path, format: str, recipe: str | None) -> Look:
             )
         format, recipe = proposed.format, recipe or proposed.time
     header = compile_header(format)
-    matched, _ = split_fields(lines, header, header.fields)
-    if len(matched):
-        refuse_empty(log, header, lines, matched)
+    matched, rejected = split_fields(lines, header, header.fields)
     recipe = recipe or guess_time(header, matched)
+    if len(matched):
+        refuse_empty(log, header, lines, joined(lines, header, recipe, matched, rejected)[0])
     return Look(format, recipe, choose_policy(lines, header, recipe), lines, matched)
 
 

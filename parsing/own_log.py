@@ -3,13 +3,14 @@
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from core.errors import BadInput, printable
 from core.logs import IS_BLANK, LogFile
-from parsing.lines.events import JOIN, choose_policy, find_start, join_lines
+from parsing.lines.events import joined
 from parsing.lines.headers import Header, compile_header, literal_pattern, split_fields, without_colors
 from parsing.lines.objects import keys_of, read_object
 from parsing.lines.proposals import propose, says_nothing
@@ -39,10 +40,10 @@ def check(path: Path, format: str, session: str | None, masks: tuple[Mask, ...])
     matched, rejected = split_fields(lines, header, header.fields)
     if matched.is_empty():
         raise BadInput(_no_match(path, header, rejected))
-    refuse_empty(path, header, lines, matched)
     recipe = recipe or guess_time(header, matched)
-    events, further = _joined(lines, header, matched, rejected, recipe)
-    _print_lines(lines.head(SHOWN), header, further)
+    events, further = joined(lines, header, recipe, matched, rejected)
+    refuse_empty(path, header, lines, events)
+    _print_lines(lines.head(SHOWN), header, events, further)
     _print_counts(header, matched, rejected, further)
     _print_sessions(events, session)
     _print_templates(events["Content"], masks)
@@ -68,15 +69,15 @@ def _header(path: Path, format: str, lines: pl.DataFrame) -> tuple[Header, str |
     return compile_header(proposed.format), proposed.time
 
 
-def refuse_empty(path: Path, header: Header, lines: pl.DataFrame, matched: pl.DataFrame) -> None:
-    """Raise BadInput if lines match, but none of them has a message: then the format names another field for it."""
-    if not says_nothing(matched["Content"]):
+def refuse_empty(path: Path, header: Header, lines: pl.DataFrame, events: pl.DataFrame) -> None:
+    """Raise BadInput if lines match, but no event has a message: then the format names another field for it."""
+    if not says_nothing(events["Content"]):
         return
-    if header.records and header.records.kind in (JSON, LOGFMT):
+    if header.records and header.records.kind in (JSON, LOGFMT) and not header.outer:
         objects = [record for text in lines["text"].head(SHOWN) if (record := read_object(text)) is not None]
         raise BadInput(f"{path}: {no_message(header.records.kind, keys_of(objects))}")
     raise BadInput(
-        f"{path}: {len(matched):,} of the first {len(lines):,} lines match {header.format!r}, and the message of each "
+        f"{path}: {len(events):,} of the first {len(lines):,} lines match {header.format!r}, and the message of each "
         f"is empty; name fewer fields before <Content>, or try: python parse_logs.py check {path} --format auto"
     )
 
@@ -91,6 +92,10 @@ def _no_match(path: Path, header: Header, rejected: pl.DataFrame) -> str:
 
 def mismatch(header: Header, text: str) -> str | None:
     """Return why a line does not match, the first field or literal at which it stops; None if it matches."""
+    if header.outer:
+        matched, _ = split_fields(pl.DataFrame({"line": [1], "text": [text]}), header.outer, ())
+        inner = replace(header, outer=None)
+        return mismatch(inner, matched["Content"][0]) if len(matched) else mismatch(header.outer, text)
     if header.records:
         return _json_mismatch(text) if header.records.kind == JSON else _record_mismatch(header.records, text)
     parts = text.count(" ") + 1
@@ -127,23 +132,13 @@ def _record_mismatch(records: Records, text: str) -> str | None:
     return None if count == len(records.columns) else f"line has {count} columns, the format {len(records.columns)}"
 
 
-def _joined(
-    lines: pl.DataFrame, header: Header, matched: pl.DataFrame, rejected: pl.DataFrame, recipe: str | None
-) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the events with what their further lines tell, and the numbers of these lines."""
-    if choose_policy(lines, header, recipe) != JOIN:
-        return matched, rejected["line"].clear()
-    others = rejected.filter(~IS_BLANK)
-    events, owned = join_lines(matched, others, find_start(header, recipe))
-    return events, others["line"].filter(owned)
-
-
-def _print_lines(lines: pl.DataFrame, header: Header, further: pl.Series) -> None:
+def _print_lines(lines: pl.DataFrame, header: Header, events: pl.DataFrame, further: pl.Series) -> None:
     """Print a table of the fields, one row per line; for lines that do not match, the reason and their beginning.
 
     `further` are the numbers of lines that belong to the event before them.
     """
     matched, rejected = split_fields(lines, header, header.fields)
+    matched = _with_first_lines(matched, events)
     names = list(header.fields)
     cells = [[str(row[0]), *(_cell(value, 24) for value in row[1:-1]), _cell(row[-1], 60)] for row in matched.rows()]
     table = [["line", *names], *cells]
@@ -155,6 +150,15 @@ def _print_lines(lines: pl.DataFrame, header: Header, further: pl.Series) -> Non
         why = "belongs to the event before" if line in belong else f"does not match, {mismatch(header, text)}"
         shown[line] = f"{line:>{widths[0]}}  {why}: {_cell(text, 60)}"
     print("\n".join([_aligned(table[0], widths), *(shown[line] for line in lines["line"])]))
+
+
+def _with_first_lines(matched: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines that match, those without a message with what their further lines say."""
+    told = events.select("line", "Content")
+    messages = matched.select("line").join(told, on="line", how="left", maintain_order="left")
+    is_empty = matched["Content"].str.strip_chars() == ""
+    content = pl.select(pl.when(is_empty).then(messages["Content"]).otherwise(matched["Content"])).to_series()
+    return matched.with_columns(content.fill_null("").alias("Content"))
 
 
 def _aligned(row: list[str], widths: list[int]) -> str:

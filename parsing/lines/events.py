@@ -13,13 +13,14 @@ import polars as pl
 from core.logs import IS_BLANK
 from parsing.lines.headers import Header, compile_header, split_fields
 from parsing.lines.layouts import find_time
-from parsing.lines.search import LEVEL
+from parsing.lines.prefixes import LEVEL
 from parsing.lines.times import recipe_fields, timestamps
 
 JOIN, REJECT = "join", "reject"  # what becomes of lines without a header
 POLICIES = (JOIN, REJECT)
 MOST_LINES = 100_000  # of one event: more are no event, and would be held in memory
 LOOKED_BACK = (64, 4_096)  # lines at the end of a block, where its last event mostly begins
+FIRST_LINES = 8  # of a record whose first line is but a time: these are its message
 OTHERS_HAVE_TIMES = 0.5  # share of the lines without the header from which on they have another one
 _NAME = r"(?:[A-Za-z_$][\w$]*(?:\.|::|/))*[A-Z_][\w$]*"
 TELLS = "|".join(  # the lines of a trace that say what happened, not where
@@ -59,7 +60,8 @@ def find_start(header: Header, time: str | None) -> Start:
     )
     after = header.literals[last + 1]
     closing = after[: len(after) - len(after.lstrip("])}>\"',;:|"))] + after.lstrip("])}>\"',;:|")[:1].strip("[({<-#")
-    return Start(compile_header(f"{format}{closing or ' '}<Content>"), time)
+    blank = " " if after else ""  # a time that stands alone is followed by nothing
+    return Start(compile_header(f"{format}{closing or blank}<Content>"), time)
 
 
 class Whole:
@@ -136,18 +138,19 @@ def join_lines(events: pl.DataFrame, others: pl.DataFrame, start: Start) -> tupl
     owner = anchors.gather(place.clip(0))
     owned = (place >= 0) & ~begins & owner.is_in(events["line"].implode())
     further = others.select(owner.alias("line"), text=pl.col("text").str.strip_chars_start("\ufeff")).filter(owned)
-    return _with_told(events, further), owned
+    alone = start.header.literals[-2:-1] == [""]  # a time that stands alone: the other lines are the message
+    return _with_told(events, further, FIRST_LINES if alone else 1), owned
 
 
-def _with_told(events: pl.DataFrame, further: pl.DataFrame) -> pl.DataFrame:
-    """Return the events, to the message of each added what its further lines tell; the first where it has none."""
+def _with_told(events: pl.DataFrame, further: pl.DataFrame, count: int) -> pl.DataFrame:
+    """Return the events, to the message of each added what its further lines tell; the first `count` if it has none."""
     text = pl.col("text").str.strip_chars()
     told = further.filter(pl.col("text").str.contains(TELLS)).group_by("line", maintain_order=True).agg(told=text)
-    first = further.group_by("line", maintain_order=True).agg(first=text.first())
+    first = further.group_by("line", maintain_order=True).agg(first=text.head(count))
     both = events.join(told, on="line", how="left", maintain_order="left")
     both = both.join(first, on="line", how="left", maintain_order="left")
     is_empty = pl.col("Content").str.strip_chars() == ""
-    more = pl.when(is_empty & pl.col("told").is_null()).then(pl.col("first")).otherwise(pl.col("told").list.join(" "))
+    more = pl.when(is_empty & pl.col("told").is_null()).then("first").otherwise("told").list.join(" ")
     content = pl.concat_str(pl.when(~is_empty).then("Content"), more, separator=" ", ignore_nulls=True)
     return both.with_columns(pl.when(more.is_not_null()).then(content).otherwise("Content").alias("Content")).drop(
         "told", "first"
@@ -166,3 +169,14 @@ def choose_policy(lines: pl.DataFrame, header: Header, time: str | None) -> str:
     others = said.filter(~find_start(header, time).of(said))
     with_times = sum(find_time(text) is not None for text in others["text"].head(1_000))
     return REJECT if with_times > OTHERS_HAVE_TIMES * min(len(others), 1_000) else JOIN
+
+
+def joined(
+    lines: pl.DataFrame, header: Header, time: str | None, matched: pl.DataFrame, rejected: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the events of the first lines of a log with what their further lines tell, and the numbers of these."""
+    if choose_policy(lines, header, time) != JOIN:
+        return matched, rejected["line"].clear()
+    others = rejected.filter(~IS_BLANK)
+    events, owned = join_lines(matched, others, find_start(header, time))
+    return events, others["line"].filter(owned)

@@ -13,9 +13,11 @@ from core.errors import BadInput
 from parsing.lines.records import Records, read_records, split_records
 
 _FIELD = re.compile(r"<([^<>]*)>")
-# Fields that need nothing between them and the next one: klog's level is a letter, syslog's priority has brackets.
-_GLUED = {"Level": "[A-Za-z]", "Priority": "<[0-9]+>"}
 _CLOCKS = ("Time", "Timestamp")  # hold colons: before one they are as long as can be
+_CLOCK = "[0-9T:.,+Z-]*[0-9Z]"
+# Fields that need nothing between them and the next one: a letter, a number in brackets, and what ends with a digit.
+_GLUED = {"Level": "[A-Za-z]", "Priority": "<[0-9]+>"} | dict.fromkeys(_CLOCKS, _CLOCK)
+_BEHIND_HEADER = re.compile(r"(.*>(?:\\t|[^<>\w])*)((?:json|logfmt)(?: \w+=\S+)*)")
 _COLORS = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])"
 _OTHER_BLANK = r"[\t-\r]"
 _NON_BLANK = r"[^\t-\r ]"
@@ -25,13 +27,15 @@ _NON_BLANK = r"[^\t-\r ]"
 class Header:
     """A compiled format. `pattern` has one named group a field and reads the same in Rust and in Python.
 
-    Where lines are records, `records` say how these are read, and there is no pattern.
+    Where lines are records, `records` say how these are read, and there is no pattern; where records follow a header,
+    `outer` is this header, and its <Content> is the record.
     """
 
     format: str
     fields: tuple[str, ...]
     pattern: str
     records: Records | None = None
+    outer: "Header | None" = None
 
     @property
     def literals(self) -> list[str]:
@@ -54,11 +58,16 @@ def compile_header(format: str) -> Header:
 
     A field beside a blank of the format holds no blank; any other, such as `[<Time>]`, is the shortest match up to
     the literal after it. `<Level>` right before another field is one letter, `<Priority>` a number in <>; `<Time>`
-    before a colon holds colons itself. `\t` stands for a tab. `<Content>` is the rest of the line and may be empty.
+    before a colon holds colons itself. `\t` stands for a tab. `<Content>` is the rest of the line and may be empty; in
+    its place `json` or `logfmt` say that this rest is a record.
     Raise BadInput for a format that cannot split lines.
     """
-    if records := read_records(format):
+    if (records := read_records(format)) is not None:
         return Header(format, tuple(records.sources), "", records)
+    if parts := _BEHIND_HEADER.fullmatch(format):
+        outer, inner = compile_header(f"{parts[1]}<Content>"), compile_header(parts[2])
+        names = tuple(dict.fromkeys((*outer.fields[:-1], *inner.fields)))
+        return Header(format, names, "", inner.records, outer)
     pieces = _FIELD.split(format.replace("\\t", "\t"))
     literals, fields = pieces[::2], tuple(pieces[1::2])
     _refuse_bad_format(format, literals, fields)
@@ -99,7 +108,7 @@ def _field_pattern(name: str, before: str, after: str) -> str:
     if not after and name in _GLUED:
         return _GLUED[name]
     if after.startswith(":") and name in _CLOCKS:
-        return "[0-9T:.,+Z-]*[0-9Z]"
+        return _CLOCK
     beside_blank = before.endswith(" ") or after.startswith(" ") or (not before and " " in after)
     return f"{_NON_BLANK}+{'' if ' ' in after else '?'}" if beside_blank else ".+?"
 
@@ -114,13 +123,31 @@ def split_fields(lines: pl.DataFrame, header: Header, wanted: tuple[str, ...]) -
         if name not in header.fields:
             raise BadInput(f"The format {header.format!r} has no <{name}>; name one of {', '.join(header.fields)}.")
     texts = without_colors(lines["text"])
-    if header.records:
-        fields, matches = split_records(texts, header.records, names)
-    else:
-        split = _split_by_blanks if header.by_blanks else split_by_pattern
-        fields, matches = split(texts, header, names)
+    fields, matches = _split(texts, header, names)
     matched = lines.select("line").hstack(fields).filter(matches)
     return matched, lines.select("line", "text").filter(~matches)
+
+
+def _split(texts: pl.Series, header: Header, names: tuple[str, ...]) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the named fields of each text, and which texts match."""
+    if header.outer:
+        return _split_behind(texts, header.outer, header.records, names)
+    if header.records:
+        return split_records(texts, header.records, names)
+    return (_split_by_blanks if header.by_blanks else split_by_pattern)(texts, header, names)
+
+
+def _split_behind(
+    texts: pl.Series, outer: Header, records: Records | None, names: tuple[str, ...]
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the named fields of a header and of the records behind it; a field of both is that of the header."""
+    assert records
+    outside = tuple(name for name in names if name in outer.fields[:-1])
+    fields, matches = _split(texts, outer, (*outside, "Content"))
+    inside, are_records = split_records(
+        fields["Content"].fill_null(""), records, tuple(name for name in names if name not in outside)
+    )
+    return fields.select(outside).hstack(inside).select(names), matches & are_records
 
 
 def without_colors(texts: pl.Series) -> pl.Series:

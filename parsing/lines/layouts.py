@@ -19,6 +19,7 @@ _LONG_MONTH = "(?:January|February|March|April|May|June|July|August|September|Oc
 _YEAR = "(?:19|20)[0-9]{2}"
 _DATES = (  # where two read a log alike, the earlier one wins
     (("%Y-%m-%d",), rf"{_YEAR}-[0-9]{{1,2}}-[0-9]{{1,2}}"),
+    (("%Y-%j",), rf"{_YEAR}-[0-3][0-9]{{2}}"),  # the day of the year
     (("%Y/%m/%d",), rf"{_YEAR}/[0-9]{{1,2}}/[0-9]{{1,2}}"),
     (("%Y.%m.%d",), rf"{_YEAR}\.[0-9]{{1,2}}\.[0-9]{{1,2}}"),
     (("%y/%m/%d", "%m/%d/%y", "%d/%m/%y"), "[0-9]{2}/[0-9]{2}/[0-9]{2}"),
@@ -40,7 +41,7 @@ _DATES = (  # where two read a log alike, the earlier one wins
     (("%b %d %Y",), rf"{_MONTH} {{1,2}}[0-9]{{1,2}} {_YEAR}"),
     (("%b %d",), rf"{_MONTH} {{1,2}}[0-9]{{1,2}}"),
     (("%Y%m%d",), rf"{_YEAR}[0-9]{{4}}"),
-    (("%y%m%d",), "[0-9]{6}"),
+    (("%y%m%d",), "[0-9]{2}(?:0[1-9]|1[0-2])[0-3][0-9]"),
     (("%m%d",), r"(?<=\b[A-Z])[0-9]{4}"),  # klog, glog: I0302
     (("%Y%m%d",), rf"(?<=\b[A-Z]){_YEAR}[0-9]{{4}}"),
     (("%m-%d",), "[0-9]{2}-[0-9]{2}"),
@@ -54,8 +55,11 @@ _CLOCKS = (
     ("%I:%M", "%p", r"[0-9]{1,2}:[0-9]{2}(?= ?[AaPp][Mm]\b)"),
     ("%H:%M", "", r"[0-9]{1,2}:[0-9]{2}"),
 )
+_CLOCK_ALONE = (
+    r"(?<![\w.:/-])(?:[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?|[0-9]{1,2}:[0-9]{2}\.[0-9]{3,6})(?!\w|:[0-9])"
+)
 _WEEKDAY = r"(?P<weekday>(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?P<long>[a-z]*day)?,? +)?"
-_BETWEEN = r"(?P<between>[ \t]+(?:- |at )?|, ?|T|[-_:])"
+_BETWEEN = r"(?P<between>[ \t]+(?:- |at )?|, ?|T|[-_:]|(?<=[0-9]{8})\.(?=[0-9]{6}))"
 _AFTER = (
     r"(?P<fraction>[.,:][0-9]+)?"
     r"(?P<half> ?[AaPp][Mm]\b)?"
@@ -90,7 +94,7 @@ def find_time(text: str, kinds: tuple[tuple[str, ...], ...] = ()) -> Found | Non
 
 def find_clock(text: str) -> Found | None:
     """Return the first time of day of a text, of which no day is known; None without one."""
-    match = re.search(r"(?<![\w.:/-])[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?(?![\w:])", text[:LONGEST_PREFIX])
+    match = re.search(_CLOCK_ALONE, text[:LONGEST_PREFIX])
     return Found(*match.span(), (CLOCK,)) if match else None
 
 

@@ -7,9 +7,11 @@ import polars as pl
 from core.errors import BadInput
 from parsing.lines.layouts import EPOCH, find_time
 from parsing.lines.objects import keys_of, read_object, value_of
+from parsing.lines.prefixes import LEVEL
 from parsing.lines.records import JSON, LOGFMT, NAMES, TABLE
 
 ENOUGH = 0.8  # share of the lines that are such records
+FEW = 200  # objects whose values say what their keys hold
 SHOWN = 20  # keys in a sentence
 _PAIRS = re.compile(r'\s*(?:[A-Za-z_@][\w.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)){2,}')
 _PAIR_KEY = re.compile(r'(?:^|\s)([A-Za-z_@][\w.@/-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)')
@@ -20,30 +22,93 @@ _MESSAGES = ("message", "msg", "content", "text", "description", "event", "log",
 def propose_records(texts: list[str]) -> str | None:
     """Return the format of these lines if they are records, None if they are something else.
 
-    Raise BadInput for objects of which none has a message that is known as one.
+    Raise BadInput for objects that have neither a message that is known as one nor a time.
     """
     return _table(texts) or _json(texts) or _logfmt(texts)
 
 
-def _json(texts: list[str]) -> str | None:
-    objects = [record for text in texts if (record := read_object(text)) is not None]
-    if not objects or len(objects) < ENOUGH * len(texts):
+def propose_messages(texts: list[str]) -> str | None:
+    """Return the format of what follows headers if it is objects, or pairs with a known message; else None."""
+    try:
+        return _json(texts) or (LOGFMT if _logfmt(texts) == LOGFMT else None)
+    except BadInput:
         return None
-    named: dict[str, str] = {}
-    for name, alternatives in NAMES.items():
-        key = _only_key(objects, alternatives)
-        named |= {name: key} if key else {}
-    if not any(value_of(one, tuple((key,) for key in NAMES["Content"])) for one in objects):
-        raise BadInput(no_message(JSON, keys_of(objects)))
+
+
+def _json(texts: list[str]) -> str | None:
+    """Return the format of objects; lines between them that have no time, such as traces, do not count."""
+    read = [read_object(text) for text in texts]
+    objects = [record for record in read if record is not None]
+    if 2 * len(objects) <= len(texts):
+        return None
+    rivals = sum(find_time(text) is not None for text, one in zip(texts, read, strict=True) if one is None)
+    if len(objects) < ENOUGH * (len(objects) + rivals):
+        return None
+    values = _values(objects)
+    named = {name: key for name in NAMES if (key := _key_of(name, objects, values))}
+    said = (*((named[name],) for name in ("Content",) if name in named), *_alternatives("Content"))
+    if not any(value_of(one, said) for one in objects):
+        if "Timestamp" not in named:
+            raise BadInput(no_message(JSON, keys_of(objects)))
+        named["Content"] = ",".join(_varying(values))
     plain = {name: alternatives[:5] for name, alternatives in NAMES.items()}
     return " ".join([JSON, *(f"{name}={key}" for name, key in sorted(named.items()) if key not in plain[name])])
 
 
-def _only_key(objects: list[dict], keys: tuple[str, ...]) -> str | None:
-    """Return the one key under which objects have a field; None where they differ, or have none."""
-    firsts = {next((key for key in keys if value_of(one, ((key,),)) is not None), None) for one in objects}
+def _values(objects: list[dict]) -> dict[str, list[str]]:
+    """Return by key what some of the objects have there, '' where it is missing; no key that a format cannot name."""
+    some = objects[:: len(objects) // FEW + 1]
+    keys = [key for key in keys_of(some) if not re.search("[ =,]", key)]
+    return {key: [value_of(one, ((key,),)) or "" for one in some] for key in keys}
+
+
+def _alternatives(name: str) -> tuple[tuple[str], ...]:
+    return tuple((key,) for key in NAMES[name])
+
+
+def _key_of(name: str, objects: list[dict], values: dict[str, list[str]]) -> str | None:
+    """Return the one key under which objects have a field, of those that are not known the first that fits it.
+
+    None where they have it under different known keys, or not at all.
+    """
+    firsts = {
+        next((key for (key,) in _alternatives(name) if value_of(one, ((key,),)) is not None), None) for one in objects
+    }
     firsts.discard(None)
-    return firsts.pop() if len(firsts) == 1 else None
+    if firsts:
+        return firsts.pop() if len(firsts) == 1 else None
+    return next(
+        (key for key, texts in values.items() if _fits(name, key, [text for text in texts if text], texts)), None
+    )
+
+
+def _fits(name: str, key: str, said: list[str], texts: list[str]) -> bool:
+    """Return whether a key that is not known holds a field: a time and a level by its values, a message by its name."""
+    if len(said) < ENOUGH * len(texts):
+        return False
+    if name == "Timestamp":
+        return all(_is_whole_time(text) for text in said)
+    last = key.rpartition(".")[2].lower()
+    if name == "Level":
+        return last in NAMES["Level"] or all(re.fullmatch(f"{LEVEL}[0-9]?", text) for text in said)
+    return name == "Content" and last in _MESSAGES[:5]
+
+
+def _is_whole_time(text: str) -> bool:
+    found = find_time(text)
+    return found is not None and found.start == 0 and re.fullmatch(r"(?: ?[A-Z]{1,4})?", text[found.end :]) is not None
+
+
+def _varying(values: dict[str, list[str]]) -> list[str]:
+    """Return the keys that say what happens: of objects these are the ones that differ now and then, but for ids."""
+    most = max(10, max(map(len, values.values())) / 2)
+    telling = []
+    for key, texts in values.items():
+        kinds = {re.sub("[0-9]+", "0", text) for text in texts}
+        few = len({*texts}) > 1 and len(kinds) <= most and (len(kinds) > 1 or len({*texts}) <= most)
+        if few and not _is_time(key, pl.Series(texts)) and not any(text[:1] in ("[", "{") for text in texts):
+            telling.append(key)
+    return telling or list(values)
 
 
 def no_message(kind: str, keys: list[str]) -> str:
@@ -79,7 +144,7 @@ def _table(texts: list[str]) -> str | None:
     rows = [text for text in texts if not text.startswith("#")]
     if head:
         separator = "\t" if "\t" in head else " "
-        names = re.sub(r"^#\w+:?\s*", "", head).split(separator)
+        names = re.sub(r"^#\w+:?\s*", "", head).split(separator if separator == "\t" else None)
     else:
         separator = max(",;\t|", key=lambda one: rows[0].count(one) if rows else 0)
         names, rows = (rows[0].split(separator), rows[1:]) if rows else ([], [])

@@ -18,6 +18,7 @@ MOST_FIELDS = 6  # of one time: Mon Mar 2 08:00:00 UTC 2026
 ENOUGH = 0.8  # share of the lines that a proposed format or time has to read
 
 _HAS_YEAR = "%[YyCGgDFxcvs+]"
+_ENDS = r"[\])\"',;:]*"
 _SECONDS = (-62_135_596_800, 253_402_300_799)  # years 1 to 9999
 # Seconds of this size are the year 5138, so it counts milliseconds; a thousand times as many are microseconds.
 _MILLISECONDS = 1e11
@@ -123,9 +124,10 @@ def guess_time(header: Header, sample: pl.DataFrame, among: tuple[str, ...] = ()
 def _recipe_of(sample: pl.DataFrame, names: list[str]) -> str | None:
     """Return the recipe that reads these fields as one time, all of each but punctuation around it."""
     texts = sample.select(pl.concat_str(names, separator=" ")).to_series()
-    wholes = [_whole(text) for text in texts.head(LOOKED_AT) if text is not None]
+    ends = _ENDS if len(names) > 1 else f"{_ENDS}(?: UTC| GMT)?"  # of a header the zone is a field of its own
+    wholes = [_whole(text, ends) for text in texts.head(LOOKED_AT) if text is not None]
     if not any(wholes):  # klog glues a letter to the date
-        wholes = [_whole(f"I{text}") for text in texts.head(LOOKED_AT) if text is not None]
+        wholes = [_whole(f"I{text}", ends) for text in texts.head(LOOKED_AT) if text is not None]
     found = [one for one in wholes if one]
     if len(found) < ENOUGH * min(len(texts), LOOKED_AT) or not found:
         return None
@@ -143,15 +145,13 @@ def _recipe_of(sample: pl.DataFrame, names: list[str]) -> str | None:
     return best if best and read[best][0] >= ENOUGH * len(sample) else None
 
 
-def _whole(text: str) -> tuple[Found, str, str] | None:
-    """Return the time that is all of a text but for punctuation, and this before and after it."""
+def _whole(text: str, ends: str) -> tuple[Found, str, str] | None:
+    """Return the time that is all of a text but for punctuation and such an end, and this before and after it."""
     found = find_time(text)
     if found is None:
         return None
     before, after = text[: found.start].removeprefix("I"), text[found.end :]
-    return (
-        (found, before, after) if re.fullmatch(r"[\[(\"']*", before) and re.fullmatch(r"[\])\"',;:]*", after) else None
-    )
+    return (found, before, after) if re.fullmatch(r"[\[(\"']*", before) and re.fullmatch(ends, after) else None
 
 
 def _with_fraction(layout: str) -> str:

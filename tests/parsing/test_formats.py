@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from core.errors import BadInput
+from parsing.lines.events import joined
 from parsing.lines.headers import compile_header, split_fields
 from parsing.lines.proposals import propose
 from parsing.lines.times import timestamps
@@ -312,6 +313,125 @@ KINDS = {
         DAY,
     ),
     "pino": (['{"level": 30, "time": 1772438400000, "msg": "hello"}'], "json", ["hello"], DAY),
+    "a level with its number in brackets, and a few of its own": (
+        [
+            "[Mar  2 08:00:00] NOTICE[22] pbx.c: call began",
+            "[Mar  2 08:00:01] WARNING[22][C-1] pbx.c: no route",
+            "[Mar  2 08:00:02] VERBOSE[23][C-1] dial.c: it rings",
+            "[Mar  2 08:00:02] ERROR[23] dial.c: it broke",
+            "[Mar  2 08:00:03] DIGIT[22][C-1] channel.c: 5 began",
+        ],
+        "[<Time>] <Level>[<Thread>] <Component>: <Content>",
+        ["call began", "no route", "it rings", "it broke", "5 began"],
+        datetime(1904, 3, 2, 8),
+    ),
+    "levels with numbers": (
+        ["2026-03-02 08:00:00 debug2 began it", "2026-03-02 08:00:01 info ended it"],
+        "<Date> <Time> <Level> <Content>",
+        ["began it", "ended it"],
+        DAY,
+    ),
+    "a number in brackets without a colon": (
+        [
+            "2026-03-02T08:00:00.0Z info agent[4571] [Origin@68 sub=a op=7e] task began",
+            "2026-03-02T08:00:01.1Z warning agent[456] [Origin@68 sub=b op=e3] task lost",
+        ],
+        "<Timestamp> <Level> <Component>[<Pid>] [<Thread>] <Content>",
+        ["task began", "task lost"],
+        DAY,
+    ),
+    "name:LEVEL:text behind a number": (
+        [
+            "2026-03-02T08:00:00.0+00:00 err box  [229]creds:ERROR:Could not read it",
+            "2026-03-02T08:00:01.4+00:00 info box  [242]net:INFO:Address read",
+        ],
+        "<Timestamp> <Level> <Component> [<Pid>]<Component2>:<Level2>:<Content>",
+        ["Could not read it", "Address read"],
+        DAY,
+    ),
+    "date and clock without marks": (
+        ["20260302.080000,672:DEBUG:job began", "20260302.080001,344:WARN:job lost"],
+        "<Timestamp>:<Level>:<Content>",
+        ["job began", "job lost"],
+        DAY.replace(microsecond=672_000),
+    ),
+    "day of the year": (
+        ["2026-061T08:00:00,5:DEBUG:job began", "2026-062T08:00:01,25:WARN:job lost"],
+        "<Timestamp>:<Level>:<Content>",
+        ["job began", "job lost"],
+        DAY.replace(microsecond=500_000),
+    ),
+    "minutes and seconds": (
+        ["LINK 29:47.191: server up", "LINK 30:04.735: peer: lost"],
+        "<Source> <Time>: <Content>",
+        ["server up", "peer: lost"],
+        None,
+    ),
+    "containers that write objects": (
+        [
+            'web-1  | {"level": "info", "ts": 1772438400.0, "msg": "up"}',
+            'db-1   | {"level": "warn", "ts": 1772438401.5, "msg": "slow | late"}',
+        ],
+        "<Source> | json",
+        ["up", "slow | late"],
+        DAY,
+    ),
+    "containers that write differently": (
+        ["web-1  |  * it is up", "db-1   | 7:M 02 Mar 2026 08:00:00.1 # it is up", "db-1   | bye"],
+        "<Source> | <Content>",
+        [" * it is up", "7:M 02 Mar 2026 08:00:00.1 # it is up", "bye"],
+        None,
+    ),
+    "containers of Kubernetes that write objects": (
+        [
+            '2026-03-02T08:00:00.000000000Z stdout F {"level": "info", "msg": "up"}',
+            '2026-03-02T08:00:01.000000000Z stderr F {"level": "warn", "msg": "slow"}',
+        ],
+        "<Timestamp> <Stream> <Part> json",
+        ["up", "slow"],
+        DAY,
+    ),
+    "syslog of programs that write pairs": (
+        [
+            'Mar  2 08:00:00 box agent[7]: level=info msg="it is up" id=3',
+            "Mar  2 08:00:01 box agent[7]: level=warn msg=slow id=4",
+        ],
+        "<Month> <Day> <Time> <Host> <Component>[<Pid>]: logfmt",
+        ["it is up", "slow"],
+        datetime(1904, 3, 2, 8),
+    ),
+    "objects in objects": (
+        ['{"when": "2026-03-02T08:00:00Z", "data": {"lvl": "INFO", "msg": "picked"}}'],
+        "json Content=data.msg Level=data.lvl Timestamp=when",
+        ["picked"],
+        DAY,
+    ),
+    "objects without a message": (
+        [
+            '{"begun": 1772438400000, "id": "a1", "request": {"method": "GET"}, "answer": {"status": 200}}',
+            '{"begun": 1772438401000, "id": "a1", "request": {"method": "PUT"}, "answer": {"status": 500}}',
+        ],
+        "json Content=request.method,answer.status Timestamp=begun",
+        ["GET 200", "PUT 500"],
+        DAY,
+    ),
+    "objects whose times name their zone": (
+        ['{"timestamp": "2026-03-02 08:00:00.5 UTC", "error_severity": "LOG", "message": "ready"}'],
+        "json Level=error_severity",
+        ["ready"],
+        DAY.replace(microsecond=500_000),
+    ),
+    "W3C with several blanks": (
+        [
+            "#Software: IIS",
+            "#Fields:   date-local time-local   cs-method cs-agent",
+            '2026-03-02 08:00:00.5 GET "a b"',
+            "2026-03-02 08:00:01.5 PUT -",
+        ],
+        "csv <date_local> <time_local> <cs_method> <cs_agent> Content=cs_method,cs_agent",
+        ["GET a b", "PUT -"],
+        DAY.replace(microsecond=500_000),
+    ),
 }
 
 
@@ -353,6 +473,29 @@ def test_json_keys_are_named_with_dots_and_joined_with_commas():
         '{"http": {"method": "GET", "status": 500}, "trace.id": "t"}',
     )
     assert rows == [("", "", "", "t", "GET 500")]
+
+
+def test_records_of_several_lines_begin_with_the_time_that_stands_alone():
+    """Of a package manager's history every line was rejected, since nothing follows the time in its line."""
+    record = ["Start-Date: 2026-03-02  08:00:00", "Commandline: install it", "", "End-Date: 2026-03-02  08:00:09"]
+    lines = frame(record * 8)
+    found = propose(lines)
+    assert found.format == "Start-Date: <Date> <Time><Content>"
+    header = compile_header(found.format)
+    events, further = joined(lines, header, found.time, *split_fields(lines, header, header.fields))
+    assert events["Content"].to_list() == ["Commandline: install it End-Date: 2026-03-02  08:00:09"] * 8
+    assert len(further) == 16
+    assert timestamps(events, found.time).to_list() == [DAY] * 8
+
+
+def test_traces_between_objects_do_not_count_against_these():
+    lines = ['{"ts": "2026-03-02T08:00:00Z", "msg": "up"}'] * 6 + ["panic: lost", "\tat a.go:3", "\tat b.go:4"]
+    assert propose(frame(lines)).format == "json"
+
+
+def test_a_record_behind_a_header_has_the_fields_of_both():
+    rows = split("<Source> | json Content=a,b", 'web | {"a": 1, "b": "x", "level": "info"}', "web | text", "text")
+    assert rows == [("web", "", "info", "", "1 x")]
 
 
 OBJECTS = [
