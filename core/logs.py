@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -58,9 +59,9 @@ class LogFile:
         return LogFile(self.path, self.member)
 
     def head(self, count: int) -> pl.DataFrame:
-        """Return the first `count` lines, or the first block if it has fewer."""
+        """Return the first `count` lines, or those of the first two blocks: a last line without its end is the second."""
         with closing(self.blocks()) as blocks:
-            return next(blocks).head(count)
+            return pl.concat(islice(blocks, 2)).head(count)
 
     def blocks(self, first: int = 1, last: int | None = None) -> Generator[pl.DataFrame, None, None]:
         """Yield consecutive frames `line: int64 (1-based), text: str` of the lines `first` to `last`, both included.

@@ -1,5 +1,6 @@
 """A raw log, a block at a time: header -> session, time and label -> masks -> numbered messages in the event store."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,7 @@ SECONDS_BETWEEN_REPORTS = 2.0
 # Reasons of lines that say nothing about whether the format fits.
 NOTE, NO_SESSION = "note on the log", "no session id"
 HARMLESS = [BLANK, NOTE, NO_SESSION]
+MOST_AT_ONCE = 8  # blocks
 MOST_FURTHER = 100  # lines without a header for each event, else the format describes another log
 
 
@@ -113,15 +115,21 @@ def read_log(
 
 
 def in_order(work: Callable[[pl.DataFrame], Block], blocks: Iterable[pl.DataFrame]) -> Iterator[Block]:
-    """Yield `work` of every block in order, done in two threads; at most two blocks are in memory."""
-    with ThreadPoolExecutor(2) as pool:
+    """Yield `work` of every block in order, done in `threads()` threads; so many blocks are in memory at most."""
+    at_once = threads()
+    with ThreadPoolExecutor(at_once) as pool:
         pending: deque[Future[Block]] = deque()
         for block in blocks:
             pending.append(pool.submit(work, block))
-            if len(pending) > 1:
+            if len(pending) >= at_once:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def threads() -> int:
+    """Return how many blocks are read at the same time: one a core, as far as memory is to stay below a gigabyte."""
+    return max(2, min(os.cpu_count() or 1, MOST_AT_ONCE))
 
 
 def add_block(raw: RawLog, block: Block, sessions: dict[str, int], years: Years | None = None) -> None:

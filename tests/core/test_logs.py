@@ -230,6 +230,13 @@ def test_the_share_of_a_range_is_that_of_its_lines(tmp_path, monkeypatch):
     assert done == sorted(done) and done[0] < 0.5 and done[-1] == 1
 
 
+def test_the_head_of_a_short_log_has_its_last_line_without_an_end(tmp_path):
+    """`check` did not show it: it comes as a block of its own."""
+    path = tmp_path / "short.log"
+    path.write_bytes(b"one\ntwo\nthree")
+    assert LogFile(path).head(10)["text"].to_list() == ["one", "two", "three"]
+
+
 def test_the_head_of_a_log_is_its_first_lines_and_the_file_is_closed(tmp_path):
     source = LogFile(packed(tmp_path, "a.log.gz"))
     assert source.head(3)["text"].to_list() == CONTENT.decode().splitlines()[:3]
