@@ -59,7 +59,7 @@ class LogFile:
         return LogFile(self.path, self.member)
 
     def head(self, count: int) -> pl.DataFrame:
-        """Return the first `count` lines, or those of the first two blocks: a last line without its end is the second."""
+        """Return the first `count` lines, or those of two blocks: a last line without its end is the second."""
         with closing(self.blocks()) as blocks:
             return pl.concat(islice(blocks, 2)).head(count)
 
