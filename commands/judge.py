@@ -135,6 +135,7 @@ def judge(carried: Carried, detector: steps.Detector, log: Path, options: argpar
     with replaced_folder(out) as folder:
         read(carried, log, options.labels, out, folder)
         data = open_folder(folder)
+        handling.check(data, options.unseen)
         found = judged.judge(
             carried, data, detector, options.unseen, reader, lambda numbers: read_lines(LogFile(log), spec, numbers)
         )

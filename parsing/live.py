@@ -77,9 +77,8 @@ class LiveReader:
         plan = plan_of(learned)
         self.grouping: Grouping = plan.grouping
         self.pauses: Pauses | None = plan.pauses
-        self.latest = (
-            learned.manifest["counts"].get("latest_seconds", 0) * 1_000_000
-        )  # a line behind others, microseconds
+        # How far behind others a line of training was: microseconds, as the clock.
+        self.latest = learned.manifest["counts"].get("seconds_back_in_time", 0) * 1_000_000
         self.templates: dict[str, str] = {}
         self.has_times = self._spec.time is not None
         self._header = compile_header(self._spec.header)

@@ -51,15 +51,18 @@ class Follower:
     def add(self, events: Iterable[Event]) -> list[dict]:
         """Return what is to be said after these events: alarms, alarms that are taken back, drift."""
         touched: dict[str, Growing] = {}
+        news: set[str] = set()  # sequences with an event that is new to training: they do not wait until they grow
         ended: list[Growing] = []
         for event in events:
             self._drift.count(event.key)
             for one in self._sequences.place(event):
                 touched[one.name] = one
+                if event.key not in self._known and not one.is_alarm:
+                    news.add(one.name)
             if self._windowed:  # a full window takes no further event
                 ended += self._sequences.closed()
         ended += self._sequences.closed()
-        growing = [one for one in touched.values() if not one.closed and one.is_worth_judging()]
+        growing = [one for one in touched.values() if not one.closed and (one.is_worth_judging() or one.name in news)]
         growing = growing if self._speaks_early else []
         return self._say([*ended, *growing]) + self._drift.said()
 

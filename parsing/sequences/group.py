@@ -118,7 +118,7 @@ def by_seconds(store: EventStore, size: float, step: float) -> Groups:
 def sort_by_time(store: EventStore) -> dict[str, int]:
     """Put the events in time order, lines of equal time in file order; return how many went back in time.
 
-    And `latest_seconds`, how far behind the newest event before it a line was at most.
+    And `seconds_back_in_time`, how far behind the newest event before it a line was at most.
     """
     backwards, before, newest, latest = 0, np.iinfo(np.int64).min, int(store.read("time", 0, 1)[0]), 0
     for times in _chunks(store):
@@ -127,7 +127,7 @@ def sort_by_time(store: EventStore) -> dict[str, int]:
         latest, newest, before = max(latest, int((ahead - times).max())), int(ahead[-1]), times[-1]
     if backwards:
         store.reorder(np.argsort(store.read("time"), kind="stable"))
-    return {"lines_back_in_time": backwards, "latest_seconds": -(-latest // 1_000_000)}
+    return {"lines_back_in_time": backwards, "seconds_back_in_time": -(-latest // 1_000_000)}
 
 
 def _chunks(store: EventStore) -> Iterator[np.ndarray]:

@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 
 import parse_logs
-from commands import judge
+from commands import follow, judge
 from commands.follow import follow_blocks, sequences_of
 from core.data import open_data
 from core.events import Event
 from methods.classical import Classical
 from methods.next_key import NextKey
+from methods.parts.recipes import TrainingSettings
 from parsing.lines import tail
 from parsing.lines.tail import Tail
 from parsing.live import LiveReader
@@ -29,8 +30,10 @@ def tiny(**own):
     return NextKey("tiny-gpt2", own["seed"], templates=own["templates"])
 
 
-def ngram(**own):
-    return Classical("ngram", own["seed"], templates=own["templates"])
+def briefly(**own):
+    """The same model after two epochs: bad, and as good for telling two ways to its verdicts apart."""
+    settings = TrainingSettings(max_epochs=2)
+    return NextKey("tiny-gpt2", own["seed"], templates=own["templates"], settings=settings)
 
 
 def pca(**own):
@@ -61,9 +64,9 @@ HDFS = "<Date> <Time> <Pid> <Level> <Component>: <Content>"
 OWN = ["all.log", "--format", HDFS]
 KINDS = {
     "sessions": (tiny, [*OWN, "--session", "blk_-?[0-9]+"]),
-    "lines": (ngram, [*OWN, "--window-lines", "20"]),
-    "overlapping lines": (ngram, [*OWN, "--window-lines", "20", "--step-lines", "10"]),
-    "time": (ngram, [*OWN, "--window", "60s"]),
+    "lines": (briefly, [*OWN, "--window-lines", "20"]),
+    "overlapping lines": (briefly, [*OWN, "--window-lines", "20", "--step-lines", "10"]),
+    "time": (briefly, [*OWN, "--window", "60s"]),
     "whole sequences": (pca, [*OWN, "--session", "blk_-?[0-9]+"]),
 }
 
@@ -144,6 +147,49 @@ def test_what_was_answered_is_no_alarm_again(places, tmp_path):
     key = next(event.key for block in Tail(log, True).blocks() if len(block) for event in reader.read(block))
     said = followed(places["sessions"], log, 2, Handling(accepted={key}))
     assert not at_the_end(said) and len(at_the_end(followed(places["sessions"], log, 2))) == 5
+
+
+@pytest.mark.slow
+def test_answers_hold_where_the_miner_names_a_new_template_anew(tmp_path, monkeypatch, capsys):
+    """Drain calls the first `Lease alpha` by these words, and both by `Lease <*>` when the log is judged as a whole."""
+    monkeypatch.chdir(tmp_path)
+    simulated = simulate(seed=5, sessions=700)
+    Path("all.log").write_text("\n".join(simulated.lines) + "\n")
+    labels = [f"{block},{label}" for block, label in simulated.labels.items()]
+    Path("labels.csv").write_text("\n".join(["BlockId,Label", *labels]) + "\n")
+    assert parse_logs.main(["hdfs", "--log", "all.log", "--labels", "labels.csv", "--out", "data/days"]) == 0
+    run = steps.complete(lambda seed, templates: Classical("ngram", seed), "days", 0, 0.05, None)
+    begin = simulated.lines[0].partition(": ")[0]
+    new = [f"{begin}: Lease {who} of blk_{number} renewed" for number, who in enumerate(("alpha", "beta", "gamma"), 1)]
+    Path("next.log").write_text("\n".join([*simulated.lines[:300], *new]) + "\n")
+    asked = [str(run.folder), "next.log", "--unseen", "ask"]
+    assert judge.main(asked) == 0
+    path = run.folder / "judged" / "next" / "triage.csv"
+    questions = pl.read_csv(path, infer_schema=False)
+    assert "Lease <*> of <*> renewed" in questions["template"].to_list()
+    questions.with_columns(answer=pl.lit("benign")).write_csv(path)
+    monkeypatch.setattr(follow, "Tail", lambda log: Tail(log, stop_at_end=True))
+    capsys.readouterr()
+    assert judge.main([*asked, "--follow"]) == 0
+    assert "Lease" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_new_template_in_a_long_session_is_said_at_once(places, tmp_path):
+    """A session of thousands of events is judged again when it has grown; what training never saw must not wait."""
+    begin = simulate(seed=6, sessions=1).lines[0].partition(": ")[0]
+    known = f"{begin}: Verification succeeded for blk_9"
+    lines = [known] * 1_500 + [f"{begin}: Disk failure while handling blk_9"] + [known] * 3
+    log = tmp_path / "next.log"
+    log.write_text("\n".join(lines) + "\n")
+    reader, detector = LiveReader(places["sessions"].learned), judge.load(places["sessions"])
+    follower = Follower(places["sessions"], detector, sequences_of(reader), Handling())
+    (block,) = (one for one in Tail(log, stop_at_end=True).blocks() if len(one))
+    events = list(reader.read(block))
+    follower.add(events[:1_500])
+    (growing_one,) = follower._sequences._held.values()
+    growing_one.is_alarm = False  # whatever the model says of so many
+    assert [row["line"] for row in follower.add(events[1_500:1_501]) if row["kind"] == "alarm"] == [1_501]
 
 
 def test_a_session_that_goes_on_after_all_is_taken_back():

@@ -249,7 +249,7 @@ def test_the_order_of_the_file_does_not_change_which_times_share_a_window(store_
 def test_lines_back_in_time_are_counted_and_put_in_order(store_of):
     """Chunks hold three events: the step back from line 3 to line 4 lies between two of them."""
     store = store_of([10, 20, 30, 5, 40, 35, 35])
-    assert sort_by_time(store) == {"lines_back_in_time": 2, "latest_seconds": 1}, (
+    assert sort_by_time(store) == {"lines_back_in_time": 2, "seconds_back_in_time": 1}, (
         "25 microseconds are not more than a second"
     )
     assert store.read("time").tolist() == [5, 10, 20, 30, 35, 35, 40]
@@ -258,7 +258,7 @@ def test_lines_back_in_time_are_counted_and_put_in_order(store_of):
 
 def test_a_log_in_order_is_left_alone(store_of):
     store = store_of([10, 10, 20, 20, 20, 30])
-    assert sort_by_time(store) == {"lines_back_in_time": 0, "latest_seconds": 0}
+    assert sort_by_time(store) == {"lines_back_in_time": 0, "seconds_back_in_time": 0}
     assert store.read("line").tolist() == [1, 2, 3, 4, 5, 6]
 
 
