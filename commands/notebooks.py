@@ -5,6 +5,8 @@ Papermill's own command line shows a person a traceback where a sentence will do
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import papermill
@@ -18,9 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def execute(name: str, output: Path, parameters: dict) -> None:
     """Run the notebook `name` in the current folder and keep it as `output` when it has come to its end."""
-    with told(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-    with told(output), replace(output) as place:
+    with _made(output.parent), told(output), replace(output) as place:
         try:
             papermill.execute_notebook(
                 ROOT / f"{name}.ipynb",
@@ -37,6 +37,18 @@ def execute(name: str, output: Path, parameters: dict) -> None:
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt from None
             raise disk_fault(OSError(error.evalue), output.parent.as_posix()) or error from None
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it where nothing came to be in it: a model that is refused has no run."""
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # that it is not empty
+            folder.rmdir()
 
 
 def prepare_environment() -> None:

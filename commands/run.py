@@ -52,8 +52,7 @@ def run(options: argparse.Namespace) -> int:
         run_notebooks(options)
     done = find_run(options.data, options.model, options.seed)
     found = done.read_metrics()
-    simulated = " (simulated)" if found["data"]["simulated"] else ""
-    print(f"\n{as_text(tables.headline(found), f'{options.data}{simulated}, {options.model}, seed {options.seed}')}")
+    print(f"\n{as_text(tables.headline(found), done.label)}")
     if not tables.is_labeled(found):
         print(f"\n{strangest(folder)}")
     print(f"\n{tables.conclusion(found)}")

@@ -34,8 +34,9 @@ def train(options: argparse.Namespace) -> int:
     choices = {"recipe": options.recipe, "key_embeddings": options.key_embeddings}
     detector = NextKey(options.model, options.seed, templates=data.templates, **choices)
     with processes.first_process_first():
+        path = detector.plan.describe()  # before there is a run: it tells a checkpoint that cannot be reached
         run = start_run(options.data, options.model, options.seed, detector.describe())
-        steps.keep_path(run, detector.plan.describe())
+        steps.keep_path(run, path)
     steps.fit(run, detector)
     processes.wait_for_all()
     detector = NextKey.load(run.model_folder, data.keys("train"))

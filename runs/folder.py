@@ -1,6 +1,7 @@
 """A run folder (contract 2), results/<data>/<method>-<model>-s<seed>/: its paths, its hashes, and what it holds."""
 
 import json
+import shutil
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from core.asked import check_model, check_seed, short_name
 from core.data import Data, open_data
 from core.environment import environment
 from core.errors import BadInput
-from core.files import hash_folder, lock, told, write
+from core.files import hash_folder, is_first_process, lock, told, write
 from core.schemas import Config, Environment, read_checked
 from evaluation import stored
 
@@ -125,6 +126,15 @@ def start_run(data: str, model: str, seed: int, settings: dict, method: str = "n
     run = Run(folder, opened, _read_config(folder))
     refuse_other(folder, run.config, config)
     return run
+
+
+def withdraw(run: Run) -> None:
+    """Remove the folder of a run whose model was refused, where it holds no more than what the run was begun with.
+
+    Else another model, or the same one mended, would be told that the folder is that of another run.
+    """
+    if is_first_process() and {path.name for path in run.folder.iterdir()} <= {"config.json", "environment.json"}:
+        shutil.rmtree(run.folder)
 
 
 def find_run(data: str, model: str, seed: int, method: str = "next_key") -> Run:

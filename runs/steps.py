@@ -23,7 +23,7 @@ from evaluation.report.alarms import alarms
 from evaluation.report.ranked import STRANGEST, ranked, strangest
 from runs import marks
 from runs.carried import carry
-from runs.folder import LEDGER, Run, start_run
+from runs.folder import LEDGER, Run, start_run, withdraw
 from runs.handling import Handled, Reader
 from runs.handling import handle as handle
 from runs.scoring import Score
@@ -98,12 +98,19 @@ def complete(
 
 
 def fit(run: Run, detector: Detector) -> None:
-    """Train `detector` (contract 3) on the data and keep its model, unless the run is trained already."""
+    """Train `detector` (contract 3) on the data and keep its model, unless the run is trained already.
+
+    Raise BadInput if it is refused; then no folder of the run is left.
+    """
     if run.is_trained:
         print(f"{run.folder.as_posix()} is trained already; remove that folder to train again.")
         return
     train, validation = (learned(run.data, split, detector) for split in ("train", "validation"))
-    curve = detector.fit(train, validation, run.checkpoints)
+    try:
+        curve = detector.fit(train, validation, run.checkpoints)
+    except BadInput:
+        withdraw(run)
+        raise
     detector.save(run.model_folder)
     keep_training(run, curve, detector.parameters)
 

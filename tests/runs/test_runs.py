@@ -74,6 +74,28 @@ def test_a_run_with_other_settings_is_refused(workspace):
         start_run("sample", "tiny-llama", 0, {"context": 16})
 
 
+class Refused:
+    """A detector that finds out while it learns that it cannot."""
+
+    method, name, reads, learns = "next_key", "tiny-llama", "keys", "normals"
+
+    def fit(self, train, validation, checkpoints):
+        raise BadInput("it reads in both directions")
+
+
+def test_a_refused_model_leaves_no_run_folder(workspace):
+    """The next one, with the settings that were advised, was told that the folder is that of another run."""
+    run = start_run("sample", "tiny-llama", 0, SETTINGS)
+    with pytest.raises(BadInput, match="both directions"):
+        steps.fit(run, Refused())
+    assert not run.folder.exists()
+    run = start_run("sample", "tiny-llama", 0, SETTINGS)
+    run.checkpoints.mkdir()
+    with pytest.raises(BadInput, match="both directions"):
+        steps.fit(run, Refused())
+    assert run.checkpoints.is_dir(), "an interrupted training is kept"
+
+
 def test_an_untrained_run_is_refused_and_a_broken_file_named(workspace):
     with pytest.raises(BadInput, match=r"config\.json does not exist; run train\.ipynb first"):
         open_run("sample", "tiny-llama", 0)
