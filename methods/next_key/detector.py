@@ -14,11 +14,12 @@ from transformers import PreTrainedModel, set_seed
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from core import schemas
+from core.asked import short_name
 from core.errors import BadInput
 from core.keys import Sequences
 from methods.next_key.batches import chunk, pad
 from methods.next_key.causality import refuse_seeing_ahead
-from methods.next_key.embeddings import key_words, restrict_to_keys, start_keys
+from methods.next_key.embeddings import doubtful_words, key_words, restrict_to_keys, start_keys
 from methods.next_key.memory import Load, first_load, fit_in_memory, release
 from methods.next_key.models import adapter, hub
 from methods.next_key.models.machine import UNSLOTH, Plan, merging_plan, move, small_plan, whole_plan
@@ -43,6 +44,7 @@ class NextKey:
 
     method = "next_key"
     reads, learns = "keys", "normals"
+    doubt = ""  # about the tokenizer, in a sentence
     vocabulary: Vocabulary
 
     def __init__(
@@ -100,7 +102,9 @@ class NextKey:
     def _pretrained(self, checkpoint: str, checkpointing: bool) -> PreTrainedModel:
         words, plan = None, self.plan  # the plan first: it tells a checkpoint that cannot be reached at all
         if self.key_embeddings == "template":
-            words = key_words(self.vocabulary, self.templates, hub.load_tokenizer(checkpoint))
+            tokenizer = hub.load_tokenizer(checkpoint)
+            words = key_words(self.vocabulary, self.templates, tokenizer)
+            self.doubt = doubtful_words(self.templates, tokenizer, short_name(self.name))
         model = hub.load_checkpoint(checkpoint, plan, self.settings.context)
         self.revision = model.config._commit_hash
         start_keys(model, self.vocabulary, self.key_embeddings, words, self.seed)
@@ -118,6 +122,8 @@ class NextKey:
         in memory is tried again in smaller parts (memory.py). Columns as in `training.train`.
         """
         self.prepare(train_sequences)
+        if self.doubt and PartialState().is_main_process:
+            print(self.doubt, flush=True)
         longest = min(self.settings.context, max(map(len, train_sequences)) + 2)
         first = first_load(self.model, self.plan, self.settings.batch_size, longest)
 

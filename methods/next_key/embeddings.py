@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from methods.next_key.vocabulary import BEGIN, END, PAD, Vocabulary
 
+MOST_TOKENS = 4.0  # a word; SmolLM2's own takes 1.3 to 3.0 on a dozen logs, a broken one, a token a letter, 5 to 7
 _MASK = re.compile(r"<[^<>\s]*>")  # the variable parts of a template
 
 
@@ -21,6 +22,20 @@ def template_words(template: str, tokenizer: PreTrainedTokenizerBase) -> list[in
     """Return the token ids of the fixed words of a template; of the whole text if nothing in it is fixed."""
     words = " ".join(_MASK.sub(" ", template).split())
     return tokenizer(words or template, add_special_tokens=False)["input_ids"]
+
+
+def doubtful_words(templates: Mapping[str, str | None], tokenizer: PreTrainedTokenizerBase, name: str) -> str:
+    """Return the sentence for a tokenizer that splits words to pieces that say nothing, "" for any other."""
+    texts = [_MASK.sub(" ", text) for text in templates.values() if text]
+    words = sum(len(re.findall(r"\w+", text)) for text in texts)
+    tokens = sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"])) if words else 0
+    if not words or tokens <= MOST_TOKENS * words:
+        return ""
+    return (
+        f"The tokenizer of {name} takes {tokens / words:.1f} tokens for a word of the templates, where up to "
+        f"{MOST_TOKENS:g} are usual: its files are broken or do not know this language, so keys begin from pieces "
+        "without a meaning; save its tokenizer anew, or set KEY_EMBEDDINGS = 'random'."
+    )
 
 
 def mean_rows(rows: Tensor, words: list[list[int]]) -> Tensor:
@@ -39,8 +54,13 @@ def noise_rows(rows: Tensor, count: int, seed: int) -> Tensor:
 def key_words(
     vocabulary: Vocabulary, templates: Mapping[str, str | None], tokenizer: PreTrainedTokenizerBase
 ) -> list[list[int]]:
-    """Return the words each token id begins from: its template, or for begin and end the model's own special token."""
-    special = {BEGIN: tokenizer.bos_token_id, END: tokenizer.eos_token_id}
+    """Return the words each token id begins from: its template, or for begin and end the model's own special token.
+
+    Where one token is both, as SmolLM2 has it, the end keeps it: of tied layers that row would else be read at the
+    begin of every sequence and chosen at its end.
+    """
+    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    special = {BEGIN: begin if begin != end else None, END: end}
     words = []
     for token in range(vocabulary.tokens):
         name = vocabulary.name(token)

@@ -42,12 +42,15 @@ def find_checkpoint(name: str, gpu: bool) -> str | None:
     if name in TINY_MODELS:
         return None
     name = PRESETS.get(name, name)
+    if name.endswith(".gguf") and not is_folder(name):
+        _refuse_unreadable(name, {Path(name).name})
     if is_folder(name):
         if (Path(name) / "next_key.json").is_file():
             raise BadInput(
                 f"{name} is a trained detector with the keys of another data set as its vocabulary, not a language "
                 "model to start from; give MODEL the name or folder that it was trained from."
             )
+        _refuse_unreadable(name, {path.name for path in Path(name).iterdir()})
         return name
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return name if gpu else original(name)
@@ -55,6 +58,22 @@ def find_checkpoint(name: str, gpu: bool) -> str | None:
         f"There is no model {shown(name)}; choose one of {', '.join([*TINY_MODELS, *PRESETS])}, "
         "a name of the Hugging Face hub (owner/name), or a folder with a saved model."
     )
+
+
+def _refuse_unreadable(name: str, files: set[str]) -> None:
+    """Raise BadInput for GGUF, which takes another package to be read, and for `files` without a config."""
+    ends = {Path(file).suffix for file in files}
+    if ".gguf" in ends and not ("config.json" in files and ".safetensors" in ends):
+        raise BadInput(
+            f"{name} is GGUF, which is not read here; give MODEL the safetensors checkpoint that it was made from, or "
+            "convert it once where the package gguf is installed: AutoModelForCausalLM.from_pretrained(FOLDER, "
+            "gguf_file=FILE).save_pretrained(NEW) of transformers, and the same with AutoTokenizer."
+        )
+    if "config.json" not in files:
+        raise BadInput(
+            f"{name} has no config.json, so there is no language model in it; give MODEL the folder that its "
+            "save_pretrained wrote, or a name of docs/models.md."
+        )
 
 
 def is_folder(name: str) -> bool:

@@ -41,6 +41,11 @@ def loading_fault(error: Exception, checkpoint: str) -> BadInput:
         )
     if "does not appear to have a file named" in text and "safetensors" in text:
         return BadInput(f"{checkpoint} has no weights in safetensors, and no other format is read; choose another.")
+    if "does not appear to have a file named config.json" in text:
+        return BadInput(
+            f"{checkpoint} has no config.json, as builds in GGUF alone have none; choose the checkpoint in safetensors "
+            "that it was made from."
+        )
     if "is not a valid model identifier" in text or "couldn't connect" in text or "offline mode" in text:
         return BadInput(
             f"{checkpoint} is neither on the hub nor in the cache of this machine, or the hub cannot be reached; check "
