@@ -5,6 +5,7 @@ DATA   ?= sample
 MODEL  ?= tiny-llama
 SEED   ?= 0
 RECIPE ?=
+SET    ?=
 KEY_EMBEDDINGS ?=
 PREVALENCE ?=
 ALPHA  ?=
@@ -49,17 +50,18 @@ help: ## list the targets
 	@echo "of compare: DATA=sample SEEDS=0 PREVALENCE= METHODS=all, as its notebook calls them;"
 	@echo "of supervised the same, SPLITS=0 ENCODER=name or folder, OTHER=a second data folder;"
 	@echo "of judge RUN=folder LOG=file, OUT=folder, FOLLOW=1 as the log grows, FAIL=1 for exit code 3 if there is an alarm;"
+	@echo "SET=\"learning_rate=1e-3 max_epochs=8\" trains otherwise than the recipe says, of run and sweep;"
 	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 
 run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing; ends with the table of verdicts
 	@$(BIN)/python -m commands.run --data "$(DATA)" --model "$(MODEL)" --seed "$(SEED)" \
 		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)") \
-		$(if $(RECIPE),--recipe "$(RECIPE)") $(if $(KEY_EMBEDDINGS),--key-embeddings "$(KEY_EMBEDDINGS)") \
+		$(if $(RECIPE),--recipe "$(RECIPE)") $(if $(SET),--set $(SET)) $(if $(KEY_EMBEDDINGS),--key-embeddings "$(KEY_EMBEDDINGS)") \
 		$(if $(SPEC),--spec "$(SPEC)") $(if $(LOG),--log "$(LOG)") $(if $(LABELS),--labels "$(LABELS)") $(if $(ALPHA),--alpha "$(ALPHA)") \
 		$(if $(FORMAT),--format "$(FORMAT)") $(if $(SESSION),--session "$(SESSION)") $(if $(WINDOW),--window "$(WINDOW)")
 
 sweep: $(VENV)/run.stamp ## many runs for one table: DATA, MODELS and SEEDS with blanks between
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m commands.sweep --data $(DATA) --models $(MODELS) --seeds $(SEEDS) \
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m commands.sweep --data $(DATA) --models $(MODELS) --seeds $(SEEDS) $(if $(SET),--set $(SET)) \
 		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)")
 
 compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by default; what the ledger lacks

@@ -115,7 +115,8 @@ def measure(place: str, data: str, path: str, bits: str, copies: int, batch_size
     if path == "unsloth" and machine.WHY_NOT_UNSLOTH:
         sys.exit(machine.WHY_NOT_UNSLOTH)
     opened, folder = open_data(data), Path(place)
-    settings = replace(RECIPES["lora"], heaviest=1, batch_size=batch_size, max_epochs=EPOCHS, patience=EPOCHS)
+    asked = {"heaviest": 1, "batch_size": batch_size, "max_epochs": EPOCHS, "least_steps": None, "patience": EPOCHS}
+    settings = replace(RECIPES["lora"], **asked)
     detector = NextKey(str(folder / "checkpoint"), 0, settings=settings, templates=opened.templates)
     detector.plan = replace(detector.plan, four_bit=bits == "4bit")
     print(f"{detector.plan.path}, {detector.plan.dtype}: {detector.plan.why}", flush=True)

@@ -183,7 +183,7 @@ def show(curves: dict[str, np.ndarray], steps: int, trained: dict[str, int]) -> 
 def compare(data: Data, folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """Learn the keys from every start, print the losses, and return the figures."""
     epochs, rate = options.epochs, options.learning_rate
-    settings = replace(RECIPES["lora"], learning_rate=rate, max_epochs=epochs, patience=epochs)
+    settings = replace(RECIPES["lora"], learning_rate=rate, max_epochs=epochs, least_steps=None, patience=epochs)
     vocabulary, curves, trained = Vocabulary.of(data.keys("train")), {}, {}
     steps = ceil(len(weighted_rows(vocabulary, data.keys("train"), settings)) / settings.batch_size)
     figures = measure_text(texts_of(data), folder, vocabulary.tokens)

@@ -15,6 +15,7 @@ SHARED: dict[str, dict] = {
     "--seed": {"type": int, "default": 0, "help": "SEED of the notebooks (default: 0)"},
     "--seeds": {"nargs": "+", "type": int, "default": [0], "help": "seeds of weights and split (default: 0)"},
     "--recipe": {"help": "RECIPE of train.ipynb: tiny, lora or paper (default: by the model)"},
+    "--set": {"nargs": "+", "metavar": "NAME=VALUE", "help": "SET of train.ipynb: what differs from the recipe"},
     "--key-embeddings": {"help": "KEY_EMBEDDINGS of train.ipynb: template, random or paper"},
     "--prevalence": {"type": float, "help": "PREVALENCE of test.ipynb: weigh the normals to this share of anomalies"},
     "--unseen": {"default": UNSEEN[0], "help": f"UNSEEN of test.ipynb: {', '.join(UNSEEN)} (default: {UNSEEN[0]})"},
@@ -31,6 +32,11 @@ def parser_of(description: str | None, *shared: str) -> argparse.ArgumentParser:
     for name in shared:
         parser.add_argument(name, **SHARED[name])
     return parser
+
+
+def changes(options: argparse.Namespace) -> str | None:
+    """Return what --set asks for, as SET of train.ipynb has it."""
+    return " ".join(options.set) if options.set else None
 
 
 def check(options: argparse.Namespace) -> None:

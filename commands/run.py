@@ -3,6 +3,7 @@
     python -m commands.run                                              the simulated sample
     python -m commands.run --data hdfs --spec hdfs --log HDFS.log --labels anomaly_label.csv
     python -m commands.run --data my --log my.log [--format auto] [--session REGEX | --window 60s] [--alpha 0.05]
+    python -m commands.run --set learning_rate=1e-3 max_epochs=8        other than the recipe of the model says
 
 `make run` calls it; without make call it yourself, on Windows too. What is done already is not done again; a run that
 was asked another question is refused, or, where the model stays the same, its test is done again.
@@ -17,7 +18,7 @@ import polars as pl
 
 from commands.folders import make_data
 from commands.notebooks import execute, prepare_environment
-from commands.options import ALPHA, check, parser_of, said
+from commands.options import ALPHA, changes, check, parser_of, said
 from core.data import open_data
 from evaluation import ledger, stored
 from evaluation.report.ranked import STRANGEST
@@ -82,7 +83,7 @@ def run_notebooks(options: argparse.Namespace) -> None:
     folder, begun = run_folder(options.data, options.model, options.seed), begun_run(options)
     parameters = {"DATA": options.data, "MODEL": options.model, "SEED": options.seed}
     own = {
-        "train": {"RECIPE": options.recipe, "KEY_EMBEDDINGS": options.key_embeddings},
+        "train": {"RECIPE": options.recipe, "SET": changes(options), "KEY_EMBEDDINGS": options.key_embeddings},
         "get_k": {"ALPHA": alpha_of(options)},
         "test": {"PREVALENCE": options.prevalence, "UNSEEN": options.unseen, "ENCODER": options.encoder},
     }
@@ -111,7 +112,8 @@ def begun_run(options: argparse.Namespace) -> Run | None:
     A checkpoint in 4 bits and its original count as the same: which one is used depends on the machine.
     """
     data = open_data(options.data)
-    settings = choices.wanted_settings(options.model, options.recipe, options.key_embeddings, data.templates)
+    asked = (options.model, options.recipe, options.key_embeddings)
+    settings = choices.wanted_settings(*asked, data.templates, changes(options))
     if not (run_folder(options.data, options.model, options.seed) / "config.json").is_file():
         return None
     begun = find_run(options.data, options.model, options.seed)
@@ -162,7 +164,7 @@ def unmark(folder: Path, names: list[str]) -> None:
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    names = ("data", "model", "seed", "recipe", "key-embeddings", "alpha", "prevalence", "unseen", "encoder")
+    names = ("data", "model", "seed", "recipe", "set", "key-embeddings", "alpha", "prevalence", "unseen", "encoder")
     parser = parser_of(__doc__, *(f"--{name}" for name in names))
     parser.add_argument("--spec", help="data set of parse_logs.py, to make the data folder from --log and --labels")
     parser.add_argument("--format", help="of a log of your own: how its lines begin (default: auto)")

@@ -13,7 +13,7 @@ from functools import partial
 
 from commands.folders import split_folder
 from commands.notebooks import prepare_environment
-from commands.options import ALPHA, check, parser_of, said
+from commands.options import ALPHA, changes, check, parser_of, said
 from core.asked import short_name
 from core.data import open_data
 from methods.words.reader import TemplateReader
@@ -45,7 +45,7 @@ def _wanted(model: str, folder: str, seed: int, options: argparse.Namespace) -> 
     """Return one run on a folder that is split by its seed."""
     from methods.next_key import NextKey  # here: with a GPU it imports Unsloth, which takes its time
 
-    make, templates = partial(NextKey, model), open_data(folder).templates
+    make, templates = partial(NextKey, model, changes=changes(options)), open_data(folder).templates
     settings = make(seed=seed, templates=templates).describe()
     asked = (ALPHA, options.prevalence, options.unseen, TemplateReader(options.encoder))
     return Wanted(make, NextKey.method, short_name(model), folder, seed, settings, *asked)
@@ -53,7 +53,7 @@ def _wanted(model: str, folder: str, seed: int, options: argparse.Namespace) -> 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = parser_of(__doc__, "--seeds", "--prevalence", "--unseen", "--encoder")
+    parser = parser_of(__doc__, "--seeds", "--set", "--prevalence", "--unseen", "--encoder")
     parser.add_argument("--data", nargs="+", default=["sample"], help="folders of data/ (default: sample)")
     parser.add_argument("--models", nargs="+", default=["tiny-llama"], help="MODEL of each run (default: tiny-llama)")
     return parser.parse_args(arguments)

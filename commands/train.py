@@ -11,12 +11,13 @@ sequences to score, and the first one writes. `get_k.ipynb` and `test.ipynb` fin
 import argparse
 import sys
 
-from commands.options import check, parser_of, said
+from commands.options import changes, check, parser_of, said
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train and score; return the exit code."""
-    options = parser_of(__doc__, "--data", "--model", "--seed", "--recipe", "--key-embeddings").parse_args(arguments)
+    names = ("--data", "--model", "--seed", "--recipe", "--key-embeddings", "--set")
+    options = parser_of(__doc__, *names).parse_args(arguments)
     return said(lambda: train(options))
 
 
@@ -31,7 +32,7 @@ def train(options: argparse.Namespace) -> int:
     from runs.folder import start_run
 
     data = open_data(options.data)
-    choices = {"recipe": options.recipe, "key_embeddings": options.key_embeddings}
+    choices = {"recipe": options.recipe, "key_embeddings": options.key_embeddings, "changes": changes(options)}
     detector = NextKey(options.model, options.seed, templates=data.templates, **choices)
     with processes.first_process_first():
         path = detector.plan.describe()  # before there is a run: it tells a checkpoint that cannot be reached

@@ -180,7 +180,7 @@ def refuse_other(folder: Path, found: dict, wanted: dict) -> None:
     differing = [name for name in wanted if name != "settings" and found.get(name) != wanted[name]]
     pairs = [(name, found.get(name), wanted[name]) for name in differing]
     if (own := found.get("settings", {})) != (new := wanted.get("settings", own)):
-        names = [name for name in {**own, **new} if own.get(name, _NONE) != new.get(name, _NONE)]
+        names = [name for name in {**own, **new} if own.get(name) != new.get(name)]  # a newer setting may be missing
         pairs += [(name, own.get(name, _NONE), new.get(name, _NONE)) for name in names]
     if pairs:
         told_apart = ", ".join(f"{name.replace('_', ' ')} {old}, not {new}" for name, old, new in pairs[:4])

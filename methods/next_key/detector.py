@@ -38,7 +38,8 @@ class NextKey:
     """A next-key language model. `fit`, then `score`; `save` and `load` give the same scores.
 
     `model` is a tiny model, a preset, a hub name or a local folder. `recipe` names the training settings in `RECIPES`
-    (None: `tiny` or `lora`, by the model). `key_embeddings` says how the keys of a pretrained model begin (None:
+    (None: `tiny` or `lora`, by the model), `changes` what differs from them, such as `learning_rate=1e-3 max_epochs=8`;
+    `settings` take the place of both. `key_embeddings` says how the keys of a pretrained model begin (None:
     `template` where `templates`, the template of each key, are given, else `random`).
     """
 
@@ -53,13 +54,14 @@ class NextKey:
         seed: int = 0,
         *,
         recipe: str | None = None,
+        changes: str | None = None,
         settings: TrainingSettings | None = None,
         templates: Mapping[str, str | None] | None = None,
         key_embeddings: str | None = None,
     ) -> None:
         self.name, self.seed = model, seed
         self.checkpoint = choices.find_checkpoint(model, torch.cuda.is_available())
-        self.settings = settings or choices.choose_recipe(recipe, self.checkpoint)
+        self.settings = settings or choices.choose_recipe(recipe, self.checkpoint, changes)
         self.templates = {key: text for key, text in (templates or {}).items() if text}
         self.key_embeddings = choices.choose_key_embeddings(
             key_embeddings, self.checkpoint, bool(self.templates), model

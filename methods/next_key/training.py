@@ -59,6 +59,11 @@ def weighted_rows(vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], se
     return rows + [asdict(Chunk(-1, [BEGIN, END], 0, 1, 0.0))] * missing
 
 
+def repeated(rows: list[dict], settings: TrainingSettings) -> list[dict]:
+    """Return the rows as often as an epoch of `least_steps` steps takes; validation and patience count such epochs."""
+    return rows * max(1, ceil((settings.least_steps or 0) * settings.batch_size / len(rows)))
+
+
 def collate(rows: list[dict]) -> dict[str, Tensor]:
     """Return what the model reads, padded, and its predictions as `weighted_loss` wants them."""
     chunks = [Chunk(**row) for row in rows]
@@ -160,7 +165,7 @@ def train(
     `checkpoints`, to the same end as one that ran through; raises BadInput if they are those of another vocabulary, or
     if the loss of the kept epoch is no number.
     """
-    rows = weighted_rows(vocabulary, sequences, settings)
+    rows = repeated(weighted_rows(vocabulary, sequences, settings), settings)
     keys = sum(row["weight"] * (len(row["ids"]) - row["first_target"]) for row in rows)
     last, spent = last_checkpoint(checkpoints)
     if last:

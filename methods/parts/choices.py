@@ -11,7 +11,7 @@ from pathlib import Path
 from core.asked import short_name, shown
 from core.errors import BadInput
 from core.files import hash_files
-from methods.parts.recipes import RECIPES, TrainingSettings
+from methods.parts.recipes import RECIPES, TrainingSettings, changed
 
 TINY_MODELS = ("tiny-llama", "tiny-gemma3", "tiny-qwen2", "tiny-qwen3", "tiny-gpt2")  # made by models/tiny.py
 PRESETS = {
@@ -89,12 +89,15 @@ def original(checkpoint: str) -> str:
     return checkpoint if is_folder(checkpoint) else _FOUR_BIT_SUFFIX.sub("", checkpoint)
 
 
-def choose_recipe(name: str | None, checkpoint: str | None) -> TrainingSettings:
-    """Return the training settings of RECIPE, those that suit the model if it is None; raise BadInput for another."""
+def choose_recipe(name: str | None, checkpoint: str | None, changes: str | None = None) -> TrainingSettings:
+    """Return the training settings of RECIPE, those that suit the model if it is None, with the `changes` of SET.
+
+    Raise BadInput for another recipe, and for what SET cannot change.
+    """
     name = name or ("lora" if checkpoint else "tiny")
     if name not in RECIPES:
         raise BadInput(f"There is no RECIPE {shown(name)}; choose one of {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    return changed(RECIPES[name], changes)
 
 
 def choose_key_embeddings(wanted: str | None, checkpoint: str | None, has_templates: bool, model: str) -> str:
@@ -128,12 +131,16 @@ def base_of(checkpoint: str) -> dict[str, str]:
 
 
 def wanted_settings(
-    model: str, recipe: str | None, key_embeddings: str | None, templates: Mapping[str, str | None]
+    model: str,
+    recipe: str | None,
+    key_embeddings: str | None,
+    templates: Mapping[str, str | None],
+    changes: str | None = None,
 ) -> dict:
     """Return what `NextKey.describe` would, for a machine without a GPU; raise BadInput as `NextKey` does."""
     checkpoint = find_checkpoint(model, gpu=False)
     rows = choose_key_embeddings(key_embeddings, checkpoint, any(templates.values()), model)
-    return describe(choose_recipe(recipe, checkpoint), rows, checkpoint)
+    return describe(choose_recipe(recipe, checkpoint, changes), rows, checkpoint)
 
 
 def refuse_other_bases(folder: Path, saved: dict[str, str], here: dict[str, str]) -> None:

@@ -43,9 +43,8 @@ class Notebooks:
         output.write_text(json.dumps(parameters))
 
     def train(self, parameters: dict) -> None:
-        settings = choices.wanted_settings(
-            parameters["MODEL"], parameters["RECIPE"], parameters["KEY_EMBEDDINGS"], open_data("sample").templates
-        )
+        asked = (parameters["MODEL"], parameters["RECIPE"], parameters["KEY_EMBEDDINGS"])
+        settings = choices.wanted_settings(*asked, open_data("sample").templates, parameters["SET"])
         trained_in(start_run(parameters["DATA"], parameters["MODEL"], parameters["SEED"], settings))
 
     def get_k(self, parameters: dict) -> None:
@@ -80,6 +79,7 @@ def test_a_finished_run_is_not_done_again(notebooks, capsys):
     [
         (["--recipe", "paper"], "context 512, not 128"),
         (["--key-embeddings", "paper"], "can only be 'random'"),
+        (["--set", "learning_rate=1e-3"], "learning rate 0.002, not 0.001"),
     ],
 )
 def test_another_recipe_is_refused_and_does_not_get_the_first_answer(arguments, said, notebooks, capsys):
@@ -107,6 +107,25 @@ def test_another_checkpoint_of_the_same_folder_name_is_refused(notebooks, capsys
     assert "is a run with checkpoint hash" in capsys.readouterr().err
     (Path(first) / "model.safetensors").write_text("trained on")
     assert run.main(["--model", first]) == 2
+
+
+def test_settings_of_ones_own_stand_in_the_config_and_no_path_in_the_title(notebooks, capsys):
+    """The table at the end was headed by the absolute path of a local model, which names the machine."""
+    model = checkpoint(Path("m1/final").absolute(), "one")
+    arguments = ["--model", model, "--set", "max_epochs=8", "learning_rate=1e-3"]
+    assert run.main(arguments) == run.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "sample (simulated), final, seed 0" in said and "m1" not in said
+    settings = json.loads(Path("results/sample/next_key-final-s0/config.json").read_text())["settings"]
+    assert (settings["max_epochs"], settings["learning_rate"]) == (8, 1e-3)
+    assert run.main(["--model", model]) == 2
+    assert "max epochs 8, not 16" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_not_there_is_a_sentence_with_exit_code_2(notebooks, capsys):
+    assert run.main(["--set", "epochs=8"]) == 2
+    assert "'epochs=8' names no setting; write name=value, with one of context, batch_size" in capsys.readouterr().err
+    assert not FOLDER.exists() and not notebooks.executed
 
 
 def test_other_key_embeddings_of_a_checkpoint_are_refused(notebooks, capsys):

@@ -70,6 +70,14 @@ def test_finished_runs_are_passed_over_until_the_data_change(runs, workspace, ca
     assert len(runs.started) == 4
 
 
+def test_settings_of_ones_own_reach_every_run(runs, monkeypatch):
+    wanted = []
+    monkeypatch.setattr(sweep, "run_all", lambda found: wanted.extend(found) or pl.DataFrame({"status": ["done"]}))
+    assert sweep.main(["--set", "max_epochs=2", "context=64"]) == 0
+    assert [(one.settings["max_epochs"], one.settings["context"]) for one in wanted] == [(2, 64)]
+    assert sweep.main(["--set", "max_epochs=two"]) == 2
+
+
 def test_each_run_says_how_many_are_done(runs, capsys):
     """A bar that is switched off does not count: every line said that none was done."""
     sweep.main(["--data", "sample", "--seeds", "0", "1"])

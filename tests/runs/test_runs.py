@@ -74,6 +74,14 @@ def test_a_run_with_other_settings_is_refused(workspace):
         start_run("sample", "tiny-llama", 0, {"context": 16})
 
 
+def test_a_run_from_before_there_was_a_setting_is_the_same_run(workspace):
+    """A setting that came later, and that this run does not use, made every finished run another one."""
+    trained()
+    assert start_run("sample", "tiny-llama", 0, SETTINGS | {"least_steps": None}).is_trained
+    with pytest.raises(BadInput, match="least steps none, not 32"):
+        start_run("sample", "tiny-llama", 0, SETTINGS | {"least_steps": 32})
+
+
 class Refused:
     """A detector that finds out while it learns that it cannot."""
 
