@@ -100,7 +100,7 @@ def complete(
 def fit(run: Run, detector: Detector) -> None:
     """Train `detector` (contract 3) on the data and keep its model, unless the run is trained already.
 
-    Raise BadInput if it is refused; then no folder of the run is left.
+    Raise BadInput if it is refused; then no folder of the run is left, unless it had begun to learn.
     """
     if run.is_trained:
         print(f"{run.folder.as_posix()} is trained already; remove that folder to train again.")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import papermill
 import polars as pl
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
@@ -130,6 +131,13 @@ def test_one_cell_of_parameters_the_same_three_and_no_k_typed_by_hand():
         assert [*map(setting, parameters(name).splitlines()[:same])] == [*map(setting, told.splitlines()[:same])]
         source = "\n".join(cell.source for cell in code_cells(name))
         assert not re.search(r"\bK\s*=\s*\d", source)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_parameter_is_one_that_papermill_knows(name):
+    """A comment with an equals sign in quotes made it complain on every run of an unknown parameter."""
+    known = papermill.inspect_notebook(ROOT / f"{name}.ipynb")
+    assert list(known) == re.findall(r"^([A-Z_]+) =", parameters(name), flags=re.M)
 
 
 @pytest.mark.parametrize("name", ALL)
