@@ -140,6 +140,12 @@ def test_every_parameter_is_one_that_papermill_knows(name):
     assert list(known) == re.findall(r"^([A-Z_]+) =", parameters(name), flags=re.M)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_title_shows_what_may_be_the_path_of_a_model(name):
+    """A model in a folder headed a table with its absolute path; a run has the name of the folder alone."""
+    assert not [cell.source for cell in code_cells(name) if "{MODEL}" in cell.source]
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_committed_with_the_outputs_of_a_clean_run(name):
     path = ROOT / f"{name}.ipynb"
