@@ -3,15 +3,16 @@
 import re
 import shutil
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import polars as pl
 
 from core.errors import BadInput
-from core.logs import LogFile
+from core.logs import PICKED, LogFile
 
 STDIN = Path("-")
 KEPT = "stdin.log"  # the name of standard input in a data folder
@@ -52,6 +53,18 @@ class LogFiles(LogFile):
                 self.first_undecodable = before + (part.first_undecodable or 0)
             self.undecodable += part.undecodable
             before += part.lines
+
+    def pick(self, numbers: Iterable[int]) -> pl.DataFrame:
+        """Return `line, text` of those of these lines that the files have, as `LogFile.pick` does."""
+        wanted, found = np.unique(np.fromiter(numbers, np.int64)), [pl.DataFrame(schema=PICKED)]
+        for path in self._paths:
+            left = wanted[wanted > self.lines]
+            if not len(left):
+                break
+            part = LogFile(path)
+            found.append(part.pick(left - self.lines).with_columns(pl.col("line") + self.lines))
+            self.lines += part.lines
+        return pl.concat(found)
 
 
 def open_log(paths: list[Path]) -> LogFile:

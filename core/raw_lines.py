@@ -2,10 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from pathlib import Path
-
-import polars as pl
 
 from core.errors import BadInput
 from core.files import sha256
@@ -64,18 +61,7 @@ class RawLines:
         missing = {number for number in numbers if number} - self._read.keys()
         if self._log and missing:
             try:
-                self._read |= _read(self._log, missing)
+                self._read |= dict(self._log.anew().pick(missing).iter_rows())
             except BadInput:  # it was changed while it was read; templates stand for its lines
                 self._log = None
         return self._read
-
-
-def _read(log: LogFile, numbers: set[int]) -> dict[int, str]:
-    wanted, last = pl.Series(sorted(numbers), dtype=pl.Int64).implode(), max(numbers)
-    found: dict[int, str] = {}
-    with closing(log.anew().blocks()) as blocks:
-        for block in blocks:
-            found |= dict(block.filter(pl.col("line").is_in(wanted)).select("line", "text").iter_rows())
-            if block["line"][-1] >= last:
-                break
-    return found

@@ -36,7 +36,7 @@ from core.keys import Sequences, weigh
 from core.schemas import SavedLogGPT, read_checked
 from methods.next_key import NextKey
 from methods.next_key.batches import chunk, pad
-from methods.next_key.models.adapter import to_full_precision
+from methods.next_key.models.machine import to_full_precision
 from methods.next_key.scoring import choice_log_probabilities
 from methods.parts import disk, reinforce
 from methods.parts.learning import draw, learn

@@ -100,15 +100,8 @@ def add_learned(folder: Path, learned: Data) -> None:
 
 def read_lines(log: LogFile, spec: Spec, numbers: list[int]) -> pl.DataFrame:
     """Return `line, time, raw` of these lines of a log, by their numbers; no time where the spec names none."""
-    wanted, header = pl.Series(sorted(set(numbers)), dtype=pl.Int64), compile_header(spec.header)
-    found = [pl.DataFrame(schema={"line": pl.Int64, "time": pl.Datetime("us"), "raw": pl.String})]
-    for block in log.blocks() if len(wanted) else ():
-        rows = block.filter(pl.col("line").is_in(wanted.implode()))
-        if len(rows):
-            found.append(rows.select("line", _times(rows, spec, header), raw="text").cast(found[0].schema))
-        if block["line"][-1] >= wanted[-1]:
-            break
-    return pl.concat(found)
+    rows = log.pick(numbers)
+    return rows.select("line", _times(rows, spec, compile_header(spec.header)), raw="text")
 
 
 def _times(rows: pl.DataFrame, spec: Spec, header: Header) -> pl.Series:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from core.keys import distinct
 from evaluation import rules, unseen
 from evaluation.report.reasons import END, Choices, as_tail, as_text, in_words
 
@@ -61,8 +62,9 @@ def ranked(
     the words of new keys.
     """
     shown = [_worst(row, known) for row in _with_events(chosen, sequences)]
-    prefixes = [row["keys"][: row["worst"]] for row in shown]
-    choices = expected(prefixes) if expected and prefixes else [()] * len(shown)
+    prefixes, places = distinct([row["keys"][: row["worst"]] for row in shown])  # many sequences begin alike
+    found = expected([list(prefix) for prefix in prefixes]) if expected and prefixes else [()] * len(prefixes)
+    choices = [found[place] for place in places]
     read = lines([row["line"] for row in shown if row["line"] is not None])
     stood = {line: (time, raw) for line, time, raw in read.iter_rows()}
     cells = [

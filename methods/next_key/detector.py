@@ -1,4 +1,8 @@
-"""The detector that the notebooks use: fit, score, save, load, for every model by its name alone."""
+"""The detector that the notebooks use: fit, score, save, load, for every model by its name alone.
+
+TRL, Datasets and PEFT are imported where a model is trained or has an adapter: they take seconds, and judging a log
+with a small model needs none of them.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,11 +25,10 @@ from methods.next_key.batches import chunk, pad
 from methods.next_key.causality import refuse_seeing_ahead
 from methods.next_key.embeddings import doubtful_words, key_words, restrict_to_keys, start_keys
 from methods.next_key.memory import Load, first_load, fit_in_memory, release
-from methods.next_key.models import adapter, hub
-from methods.next_key.models.machine import UNSLOTH, Plan, merging_plan, move, small_plan, whole_plan
+from methods.next_key.models import hub
+from methods.next_key.models.machine import UNSLOTH, Plan, merging_plan, move, small_plan, to_full_precision, whole_plan
 from methods.next_key.models.tiny import build_tiny
-from methods.next_key.scoring import likeliest, score_sequences
-from methods.next_key.training import mean_validation_loss, train
+from methods.next_key.scoring import likeliest, mean_validation_loss, score_sequences
 from methods.next_key.vocabulary import Vocabulary
 from methods.parts import choices, disk
 from methods.parts.recipes import TrainingSettings
@@ -112,8 +115,10 @@ class NextKey:
         start_keys(model, self.vocabulary, self.key_embeddings, words, self.seed)
         refuse_seeing_ahead(model, self.vocabulary.tokens, plan, self.name)
         if self.settings.lora_rank is None:
-            adapter.to_full_precision(model)
+            to_full_precision(model)
             return model
+        from methods.next_key.models import adapter
+
         train_rows = self.key_embeddings != "paper"
         return adapter.add_adapter(model, self.settings, plan, train_rows, self.seed, checkpointing)
 
@@ -123,6 +128,8 @@ class NextKey:
         An interrupted fit goes on from `checkpoints`, which may be removed once the model is saved. What does not fit
         in memory is tried again in smaller parts (memory.py). Columns as in `training.train`.
         """
+        from methods.next_key.training import train
+
         self.prepare(train_sequences)
         if self.doubt and PartialState().is_main_process:
             print(self.doubt, flush=True)
@@ -194,6 +201,8 @@ class NextKey:
             if whole:
                 self.model.save_pretrained(place)
             else:
+                from methods.next_key.models import adapter
+
                 adapter.save_adapter(self.model, place, self.checkpoint)
             self._save_about(place, whole)
 
@@ -204,6 +213,8 @@ class NextKey:
         """
         if self.checkpoint is None:
             raise BadInput(f"{self.name} is trained whole and has no adapter to merge; save it.")
+        from methods.next_key.models import adapter
+
         with TemporaryDirectory() as saved, disk.replace_folder(folder) as place:
             adapter.save_adapter(self.model, Path(saved), self.checkpoint)
             plain = load_restricted(choices.original(self.checkpoint), merging_plan(), self)
@@ -269,6 +280,8 @@ class SavedNextKey(NextKey):
             return hub.through_unsloth(
                 str(self.folder), self.plan, self.settings.context, resize_model_vocab=self.vocabulary.tokens
             )
+        from methods.next_key.models import adapter
+
         restricted = load_restricted(self.checkpoint, self.plan, self)
         with disk.fitting(self.folder):
             return adapter.load_adapter(restricted, self.folder)

@@ -1,5 +1,6 @@
 """How likely each true next key was: rank, tail probability and log-probability, one function for every split."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -164,6 +165,17 @@ def score_sequences(model: PreTrainedModel, vocabulary: Vocabulary, sequences: S
     judged = judge_all(model, encoded, vocabulary.unseen_rank, context)
     flat = (judged.ranks, judged.tail_probabilities, judged.log_probabilities)
     return summarize(*flat, judged.ends, vocabulary.unseen_rank)[rows]
+
+
+def mean_validation_loss(
+    model: PreTrainedModel, vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], context: int
+) -> float:
+    """Mean negative log-likelihood in nats a key, ends included; unseen keys have none and are left out."""
+    counts = Counter(map(tuple, sequences))
+    judged = judge_all(model, [vocabulary.encode(keys) for keys in counts], vocabulary.unseen_rank, context)
+    weights = np.repeat(list(counts.values()), np.diff(judged.ends, prepend=0))
+    known = judged.log_probabilities != -np.inf  # and NaN stays in, so that it is seen
+    return float(-np.average(judged.log_probabilities[known].astype(float), weights=weights[known]))
 
 
 @torch.inference_mode()

@@ -25,9 +25,8 @@ from methods.next_key import processes
 from methods.next_key.batches import IGNORED, Chunk, chunk, pad
 from methods.next_key.checkpoints import last_checkpoint
 from methods.next_key.memory import Load
-from methods.next_key.models.adapter import to_full_precision
-from methods.next_key.models.machine import Plan
-from methods.next_key.scoring import choice_log_probabilities, judge_all, shares_prefixes, sharing_pays
+from methods.next_key.models.machine import Plan, to_full_precision
+from methods.next_key.scoring import choice_log_probabilities, mean_validation_loss, shares_prefixes, sharing_pays
 from methods.next_key.trees import pack_rows, packs
 from methods.next_key.vocabulary import BEGIN, END, FIRST_CHOICE, Vocabulary
 from methods.parts.recipes import TrainingSettings
@@ -92,17 +91,6 @@ def collator(model: PreTrainedModel, rows: list[dict], batch_size: int) -> Calla
     trees = list(packs([Chunk(**rows[number]) for number in some]))
     with torch.inference_mode():
         return collate_trees if sharing_pays(trees) and shares_prefixes(model, trees) else collate
-
-
-def mean_validation_loss(
-    model: PreTrainedModel, vocabulary: Vocabulary, sequences: Sequence[Sequence[str]], context: int
-) -> float:
-    """Mean negative log-likelihood in nats a key, ends included; unseen keys have none and are left out."""
-    counts = Counter(map(tuple, sequences))
-    judged = judge_all(model, [vocabulary.encode(keys) for keys in counts], vocabulary.unseen_rank, context)
-    weights = np.repeat(list(counts.values()), np.diff(judged.ends, prepend=0))
-    known = judged.log_probabilities != -np.inf  # and NaN stays in, so that it is seen
-    return float(-np.average(judged.log_probabilities[known].astype(float), weights=weights[known]))
 
 
 class WeightedTrainer(SFTTrainer):

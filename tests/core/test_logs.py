@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import parse_logs
 from core import logs
 from core.errors import BadInput
+from core.log_files import LogFiles
 from core.logs import LogFile
 from parsing.lines import blocks
 from parsing.lines.tail import Tail
@@ -86,6 +87,23 @@ def test_every_packing_gives_the_same_lines(tmp_path, name):
     source = LogFile(packed(tmp_path, name))
     assert rows(source) == list(enumerate(CONTENT.decode().splitlines(), start=1))
     assert (source.lines, source.undecodable) == (5_000, 0)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    parts=st.lists(st.sampled_from([b"a line", b"\r", b"\n", b"\r\n", b"\xff", "é\N{BYTE ORDER MARK}".encode(), b""])),
+    numbers=st.lists(st.integers(0, 30)),
+    size=st.sampled_from([3, 8 << 20]),
+)
+def test_picked_lines_are_those_of_reading_them_all(tmp_path, monkeypatch, parts, numbers, size):
+    """The lines that stand beside a verdict were found by reading the whole log once more."""
+    contents = [b"\xef\xbb\xbffirst\n" + b"".join(parts), b"last"]
+    paths = [tmp_path / f"{place}.log" for place in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    monkeypatch.setattr(logs, "BLOCK_BYTES", size)
+    for log in (LogFile(paths[0]), LogFiles(paths)):
+        assert log.pick(numbers).rows() == [row for row in rows(log.anew()) if row[0] in numbers]
 
 
 @pytest.mark.parametrize("name", PACKERS)

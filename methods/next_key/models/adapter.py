@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
-from torch import nn
 from transformers import PreTrainedModel
 
 from methods.next_key.embeddings import has_tied_rows
-from methods.next_key.models.machine import UNSLOTH, Plan
+from methods.next_key.models.machine import UNSLOTH, Plan, to_full_precision
 from methods.parts.recipes import TrainingSettings
 
 TARGETS = "all-linear"  # PEFT's name for all attention and MLP projections, as the paper has it, in every family
@@ -54,13 +52,6 @@ def _as_model(wrapped: PeftModel) -> PreTrainedModel:
     """Return the model with its adapter, trained weights in fp32; it answers to all that the model itself does."""
     to_full_precision(wrapped)
     return cast("PreTrainedModel", wrapped)
-
-
-def to_full_precision(model: nn.Module) -> None:
-    """Turn trained weights to fp32, in place: a loss scaler refuses fp16 gradients, and bf16 loses small steps."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)
 
 
 def save_adapter(model: PreTrainedModel, folder: Path, checkpoint: str | None) -> None:

@@ -100,6 +100,13 @@ def move(model: Model, device: str) -> Model:
     return model.to(device)
 
 
+def to_full_precision(model: nn.Module) -> None:
+    """Turn trained weights to fp32, in place: a loss scaler refuses fp16 gradients, and bf16 loses small steps."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
+
+
 def small_plan() -> Plan:
     """Return the plan of the models made from a config: fp32, so that their scores stay comparable between machines."""
     return Plan(SMALL, current_device(), "float32", False, "a model of this size gains nothing from 16 bits")

@@ -11,8 +11,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from methods.next_key.batches import IGNORED
-from methods.next_key.models.adapter import to_full_precision
-from methods.next_key.models.machine import Plan
+from methods.next_key.models.machine import Plan, to_full_precision
 from methods.supervised.logllm.batches import Messages
 from methods.supervised.logllm.prompt import PromptIds
 from methods.supervised.logllm.recipes import DECODER, ENCODER, PROJECTOR
