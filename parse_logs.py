@@ -163,7 +163,7 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
         sources = pool.submit(describe_sources, [*log.paths, *([labels.path] if labels else [])])
         protocol, counts, pauses = assemble(folder, spec, raw, job.plan)
     if job.plan.evolve and job.plan.templates:
-        sequences = pl.read_parquet(folder / "sequences.parquet", columns=["keys"])["keys"].to_list()
+        sequences = pl.scan_parquet(folder / "sequences.parquet", glob=False)
         answered = job.options.out / EVOLUTION
         print_evolution(ask_about_new(folder, open_folder(job.plan.templates.parent), sequences, answered), answered)
     if log.path.name == KEPT:  # standard input is gone, and alarms show its lines
@@ -187,16 +187,19 @@ def make_from_log(folder: Path, spec: Spec, job: Job) -> tuple[list[dict], dict,
     return sources.result(), protocol, read | counts, pauses
 
 
-def ask_about_new(folder: Path, old: Data, sequences: list[list[str]], answered: Path) -> pl.DataFrame:
+def ask_about_new(folder: Path, old: Data, sequences: pl.LazyFrame, answered: Path) -> pl.DataFrame:
     """Write evolution.csv into `folder`: which of the templates of `old` each other one may be; return it.
 
-    `sequences` are those of the new log. What a person has said in `answered`, the table before this one, is kept.
+    `sequences` are those of the new log, read only if there is such a template. What a person has said in `answered`,
+    the table before this one, is kept.
     """
     table = pl.read_csv(
         folder / "templates.csv", columns=["key", "template", "count"], schema_overrides={"key": pl.String}
     )
     table = table.filter(~pl.col("key").is_in(list(old.templates))).sort("count", descending=True)
-    asked = propose(old, table, sequences) if len(table) else pl.DataFrame(schema=EVOLUTION_SCHEMA)
+    asked = pl.DataFrame(schema=EVOLUTION_SCHEMA)
+    if len(table):
+        asked = propose(old, table, sequences.select("keys").collect()["keys"].to_list())
     if answered.is_file():
         asked = keep_answers(asked, read_evolution(answered))
     write_evolution(folder, asked)

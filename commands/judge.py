@@ -159,7 +159,7 @@ def read(carried: Carried, log: Path, labels: Path | None, out: Path, folder: Pa
     if (out / TRIAGE).is_file():  # what a person has said of it holds
         shutil.copyfile(out / TRIAGE, folder / TRIAGE)
     sequences = pl.scan_parquet(folder / "sequences.parquet", glob=False).filter(pl.col("split") == "test")
-    ask_about_new(folder, carried.learned, sequences.select("keys").collect()["keys"].to_list(), out / EVOLUTION)
+    ask_about_new(folder, carried.learned, sequences, out / EVOLUTION)
 
 
 def write_all(folder: Path, log: Path, carried: Carried, data: Data, found: judged.Judged) -> list[str]:

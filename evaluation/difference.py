@@ -79,5 +79,6 @@ def _neighbors(before: pl.Series, after: pl.Series, templates: Mapping[str, str 
 def _pairs(sequences: pl.Series) -> pl.DataFrame:
     """Return `first, next, events` of the neighbors in sequences of keys."""
     rows = sequences.alias("first").to_frame().with_row_index("row").explode("first")
-    pairs = rows.with_columns(next=pl.col("first").shift(-1).over("row")).drop_nulls("next")
+    follows = pl.col("row") == pl.col("row").shift(-1)
+    pairs = rows.with_columns(next=pl.when(follows).then(pl.col("first").shift(-1))).drop_nulls("next")
     return pairs.group_by("first", "next", maintain_order=True).agg(events=pl.len().cast(pl.Int64))

@@ -6,12 +6,12 @@ the test. So everything that reads a data folder reads a judged log.
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from core.data import Data
 from core.errors import BadInput
@@ -24,14 +24,13 @@ from parsing.lines.headers import Header, compile_header, split_fields
 from parsing.lines.times import names_year, recipe_fields, timestamps
 from parsing.sequences.assemble import Plan, assemble
 from parsing.sequences.cut import Pauses
-from parsing.sequences.folder import ARROW_SCHEMA, CsvFile, describe_sources, sequences_file, write_manifest
+from parsing.sequences.folder import CsvFile, describe_sources, write_manifest
 from parsing.sequences.group import Grouping
 from parsing.sequences.labels import read_labels
 from parsing.sequences.split import SplitSettings
 from parsing.templates.messages import NoneMatches
 
 Kind = TypeVar("Kind")
-AT_ONCE = 10_000  # sequences that are copied at a time
 
 
 def read_judged(folder: Path, name: str, learned: Data, log: LogFile, labels: LogFile | None) -> dict:
@@ -46,7 +45,9 @@ def read_judged(folder: Path, name: str, learned: Data, log: LogFile, labels: Lo
     known = read_labels(labels) if labels else None
     raw = read_log(spec, log, read_here(spec, log, (1, None)), folder / ".events", rejected, known)
     try:
-        protocol, counts, pauses = assemble(folder, spec, raw, plan)
+        with ThreadPoolExecutor(1) as pool:  # hashing keeps the core busy that assembling leaves idle
+            sources = pool.submit(describe_sources, [log.path, *([labels.path] if labels else [])])
+            protocol, counts, pauses = assemble(folder, spec, raw, plan)
     except NoneMatches as error:
         raise BadInput(
             f"{log.path} is a log of another program: none of its {error.lines:,} lines matches a template of "
@@ -54,13 +55,12 @@ def read_judged(folder: Path, name: str, learned: Data, log: LogFile, labels: Lo
             f"python parse_logs.py check {log.path} --format auto"
         ) from error
     shutil.rmtree(folder / ".events", ignore_errors=True)
-    add_learned(folder, learned)
+    add_templates(folder, learned)
     keep_place(folder, log)
     counts |= {"lines": raw.read_lines, "rejected": rejected.rows, "further_lines": raw.further_lines}
     about = {"title": f"{log.path.name} judged", "simulated": spec.simulated, "spec": asdict(spec), **pauses}
     about |= {"grouping": asdict(plan.grouping), "split": protocol}
-    sources = describe_sources([log.path, *([labels.path] if labels else [])])
-    return write_manifest(folder, name, about, sources, counts)
+    return write_manifest(folder, name, about, sources.result(), counts)
 
 
 def plan_of(learned: Data) -> Plan:
@@ -68,8 +68,15 @@ def plan_of(learned: Data) -> Plan:
     grouping = described(learned, "grouping", Grouping)
     pauses = described(learned, "pauses", Pauses) if grouping.kind == "session" else None
     mine = "none" if learned.manifest["split"].get("mined") == "none" else "whole"
-    templates = learned.folder / "templates.csv"
-    return Plan(grouping, SplitSettings("judged"), mine=mine, templates=templates, evolve=True, pauses=pauses)
+    return Plan(
+        grouping,
+        SplitSettings("judged"),
+        mine=mine,
+        templates=learned.folder / "templates.csv",
+        evolve=True,
+        pauses=pauses,
+        learned=learned.folder / "sequences.parquet",
+    )
 
 
 def described(learned: Data, name: str, kind: type[Kind]) -> Kind:
@@ -83,15 +90,8 @@ def described(learned: Data, name: str, kind: type[Kind]) -> Kind:
     return check(json.dumps(found), kind, place, "train the run again.")
 
 
-def add_learned(folder: Path, learned: Data) -> None:
-    """Put the sequences and templates that a run learned beside those of the new log in `folder`."""
-    judged = folder / "sequences.parquet"
-    new = judged.rename(folder / "judged.parquet")
-    with sequences_file(folder) as file:
-        for source in (learned.folder / "sequences.parquet", new):
-            for batch in pq.ParquetFile(source).iter_batches(AT_ONCE):
-                file.write_batch(batch.cast(ARROW_SCHEMA))
-    new.unlink()
+def add_templates(folder: Path, learned: Data) -> None:
+    """Put the templates that a run learned, and the new log does not have, behind those in `folder`."""
     path = folder / "templates.csv"
     own, known = (pl.read_csv(one, glob=False, infer_schema=False) for one in (path, learned.folder / "templates.csv"))
     absent = known.join(own, on="key", how="anti").with_columns(count=pl.lit("0"), first_line=pl.lit(None, pl.String))

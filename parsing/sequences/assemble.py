@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from core.errors import BadInput
 from parsing.datasets import Spec
@@ -29,6 +30,8 @@ from parsing.sequences.store import NO_LABEL, EventStore
 from parsing.templates.messages import check_matched, read_templates
 from parsing.templates.miners import mine_others, miner_of
 
+AT_ONCE = 10_000  # sequences that are copied at a time
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -43,6 +46,7 @@ class Plan:
     longest: int | None = None
     evolve: bool = False  # what matches none of `templates` gets templates of its own
     pauses: Pauses | None = None  # of the training of another log, which says what this one cuts off
+    learned: Path | None = None  # sequences of that training, which stand before those of this log
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def assemble(folder: Path, spec: Spec, raw: RawLog, plan: Plan) -> tuple[dict, d
     cut, pauses = nothing_cut(len(groups)), None
     if plan.grouping.kind == "session":
         cut, pauses = find_cut(store, groups, split.codes == TRAIN, keys["key"].to_numpy(), plan.pauses)
-    write_sequences(folder, Sequences(store, groups, values, split.names, cut, words, raw.session_ids))
+    write_sequences(folder, Sequences(store, groups, values, split.names, cut, words, raw.session_ids), plan.learned)
     write_templates(folder, keys)
     counts = count(groups, values, split, store.events) | {"templates": keys["key"].n_unique()} | order_counts | dropped
     if isinstance(raw.labels, SessionLabels) and (unused := len(raw.labels.known.keys() - {*raw.session_ids})):
@@ -163,9 +167,11 @@ def find_templates(raw: RawLog, groups: Groups, codes: np.ndarray, spec: Spec, p
     return miner.mine_some(messages, counts, learned)
 
 
-def write_sequences(folder: Path, sequences: Sequences) -> None:
-    """Write sequences.parquet, about half a million events at a time."""
+def write_sequences(folder: Path, sequences: Sequences, learned: Path | None = None) -> None:
+    """Write sequences.parquet, about half a million events at a time; first those of another file, `learned`."""
     with sequences_file(folder) as file:
+        for known in pq.ParquetFile(learned).iter_batches(AT_ONCE) if learned else ():
+            file.write_batch(known.cast(ARROW_SCHEMA))
         for batch in batches(sequences.groups):
             file.write_batch(_record(sequences, batch))
 
