@@ -19,6 +19,7 @@ import polars as pl
 from commands.folders import make_data
 from commands.notebooks import execute, prepare_environment
 from commands.options import ALPHA, changes, check, parser_of, said
+from core import cells
 from core.data import open_data
 from evaluation import ledger, stored
 from evaluation.report.ranked import STRANGEST
@@ -65,9 +66,16 @@ def run(options: argparse.Namespace) -> int:
 
 def strangest(folder: Path) -> str:
     """Return the head of strangest.csv of a run as a table; nobody has labeled its log."""
-    listed = pl.read_csv(folder / STRANGEST, glob=False, schema_overrides={"line": pl.String, "sequence_id": pl.String})
-    shown = listed.head(10).select("rank", "is_alarm", "sequence_id", "line", "template", "reason")
-    return as_text(shown, "The strangest test sequences, whatever the threshold; judge shows raw lines of a new log")
+    kinds: dict[str, type[pl.DataType] | pl.DataType] = {
+        "line": pl.String,
+        "sequence_id": pl.String,
+        "time": pl.Datetime("us"),
+        "raw": pl.String,
+    }
+    listed = cells.unguard(pl.read_csv(folder / STRANGEST, glob=False, schema_overrides=kinds))
+    came = pl.coalesce(pl.col("raw").str.head(120), "template").alias("came")
+    shown = listed.head(10).select("rank", "is_alarm", "sequence_id", "time", "line", came, "reason")
+    return as_text(shown, "The strangest test sequences, whatever the threshold")
 
 
 def alpha_of(options: argparse.Namespace) -> float:

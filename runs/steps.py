@@ -20,7 +20,7 @@ from core.files import is_first_process, write
 from evaluation import floors, ledger, rules, unseen, verdicts
 from evaluation.report import page, reasons
 from evaluation.report.alarms import alarms
-from evaluation.report.ranked import STRANGEST, ranked, strangest
+from evaluation.report.ranked import LISTED, STRANGEST, ranked, strangest
 from runs import marks
 from runs.carried import carry
 from runs.folder import LEDGER, Run, start_run, withdraw
@@ -254,7 +254,10 @@ def report(
 
 
 def _strangest(run: Run, judged: pl.DataFrame, expected: Expected) -> pl.DataFrame:
-    """Return the strangest sequences of the test, whatever the threshold; lines where the log is in the data folder."""
+    """Return the strangest sequences of the test, whatever the threshold, each with the time of its begin.
+
+    Lines stand there as far as the log is at hand.
+    """
 
     def lines(numbers: list[int]) -> pl.DataFrame:
         raw = run.data.raw_lines.at(numbers)
@@ -262,8 +265,11 @@ def _strangest(run: Run, judged: pl.DataFrame, expected: Expected) -> pl.DataFra
         return pl.DataFrame(stood, schema=["line", "time", "raw"], orient="row")
 
     decision, data = run.read_decision(), run.data
-    chosen = strangest(judged, decision)
-    return ranked(chosen, data.split("test"), data.templates, data.known_keys, decision, expected, lines, words={})
+    chosen, test = strangest(judged, decision), data.split("test")
+    listed = ranked(chosen, test, data.templates, data.known_keys, decision, expected, lines, words={})
+    begins = test.select("sequence_id", time="start")
+    listed = listed.drop("time").join(begins, on="sequence_id", how="left", maintain_order="left")
+    return listed.select(*LISTED)
 
 
 def record(run: Run, found: dict, decision: dict) -> pl.DataFrame:

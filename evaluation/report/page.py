@@ -139,10 +139,12 @@ def _strangest(path: Path) -> dict | None:
     """Return the head of strangest.csv as a table; None of a run of an earlier version, which has none."""
     if not path.is_file():
         return None
-    columns = {
+    columns: dict[str, type[pl.DataType] | pl.DataType] = {
         "rank": pl.Int64,
         "sequence_id": pl.String,
+        "time": pl.Datetime("us"),
         "line": pl.String,
+        "raw": pl.String,
         "template": pl.String,
         "reason": pl.String,
     }
@@ -150,7 +152,8 @@ def _strangest(path: Path) -> dict | None:
         listed = cells.unguard(pl.read_csv(path, glob=False, columns=list(columns), schema_overrides=columns))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BadInput(f"{path.as_posix()} is damaged; run test.ipynb again.") from error
-    return _table(listed.head(SHOWN_STRANGEST))
+    came = pl.coalesce("raw", "template").alias("came")
+    return _table(listed.head(SHOWN_STRANGEST).select("rank", "sequence_id", "time", "line", came, "reason"))
 
 
 def _alarm(row: dict, rules: set[str]) -> dict:

@@ -1,6 +1,7 @@
 """A second call does what is missing for its own question, and never shows the answer to another one."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -267,13 +268,17 @@ def test_an_own_log_without_labels_is_ranked_and_nothing_is_called_false(tmp_pat
     said = capsys.readouterr().out
     assert "before training: A false-alarm rate of 1.0% needs 99" in said
     assert "There are no labels" in said and "false alarms" not in said
+    assert re.search(r"1  no .* 2026-03-02 \d\d:\d\d:01  \d+ +2026-03-02 .* INFO worker: finished job", said)
     assert "The strangest test sequences" in said and "ALPHA = 1.0% is not promised" in said
     folder = Path("results/jobs/next_key-tiny-gpt2-s0")
     listed = pl.read_csv(folder / "strangest.csv")
     data = pl.read_parquet("data/jobs/sequences.parquet").filter(pl.col("split") == "test")
     bad = set(data.filter(pl.col("keys").list.len() == 3)["sequence_id"])
     assert bad and set(listed["sequence_id"][: len(bad)]) == bad
-    assert "The strangest, whatever the threshold" in (folder / "report.html").read_text()
+    html = (folder / "report.html").read_text()
+    assert "The strangest, whatever the threshold" in html
+    first = listed.row(0, named=True)
+    assert html.count(first["raw"]) and f"{first['time']:.19}".replace("T", " ") in html
     assert run.main([*arguments, "--alpha", "0.1"]) == 0
     assert json.loads((folder / "decision.json").read_text())["alpha"] == 0.1
     assert "is not promised" not in capsys.readouterr().out
