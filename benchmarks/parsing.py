@@ -6,7 +6,9 @@
 The first makes a log of HDFS's published size by repeating a real HDFS log with fresh block ids. `ours` is
 parse_logs.py as a person calls it, to sequences.parquet, in a process of its own. `drain3` splits the same header with
 a regular expression, masks with the same patterns through `re`, and feeds Drain3 every line; it groups and writes
-nothing. The second needs no data: it makes BGL-like lines.
+nothing. Masks are most of its time, so a figure of Drain3 says little without them: `drain3_by_masks` is its
+TemplateMiner on the first lines, with no masks, with these, and with those of its example. The second needs no data: it
+makes BGL-like lines.
 """
 
 import argparse
@@ -16,17 +18,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
+from drain3 import TemplateMiner
+from drain3.masking import MaskingInstruction
+from drain3.template_miner_config import TemplateMinerConfig
 
 from benchmarks.command import parser_of, run
+from benchmarks.templates import EXAMPLE_MASKS
 from core.logs import LogFile
 from parsing.datasets import HDFS
 from parsing.lines.headers import compile_header
 from parsing.templates.drain import new_drain
 from parsing.templates.messages import template_key
 
+SOME = 200_000  # lines
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = """
 import json, resource, sys, time
@@ -82,6 +90,27 @@ def drain3_line_by_line(log: Path) -> tuple[list[str], float]:
     return [keys[cluster.cluster_id] for cluster in clusters], time.perf_counter() - started
 
 
+def drain3_by_masks(log: Path) -> dict[str, float]:
+    """Return lines a second of Drain3's TemplateMiner on the first SOME lines, header included, by its masks."""
+    header = re.compile(compile_header(HDFS.header).pattern)
+    ways = {
+        "none": [],
+        "ours": [MaskingInstruction(mask.pattern, "*") for mask in HDFS.masks],
+        "example": EXAMPLE_MASKS,
+    }
+    with log.open(encoding="utf-8") as file:
+        lines = list(islice(file, SOME))
+    found = {}
+    for name, masks in ways.items():
+        config = TemplateMinerConfig()
+        config.masking_instructions, config.profiling_enabled = masks, False
+        miner, started = TemplateMiner(config=config), time.perf_counter()
+        for line in lines:
+            miner.add_log_message(header.match(line.rstrip("\n"))["Content"])
+        found[f"lines_per_second_drain3_masks_{name}"] = len(lines) / (time.perf_counter() - started)
+    return found
+
+
 def same_partition(folder: Path, reference: list[str]) -> bool:
     """Return whether the data folder gives every line the key that Drain3 gave it."""
     wanted = pl.Series(reference)
@@ -104,7 +133,7 @@ def compare(log: Path, lines: int) -> dict:
             "speedup_over_drain3": seconds / mine["seconds"],
             "peak_memory_gb": mine["peak_memory_gb"],
             "same_partition": same_partition(out, reference),
-        }
+        } | drain3_by_masks(big)
 
 
 def bgl_like(path: Path, lines: int) -> Path:
