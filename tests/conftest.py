@@ -14,6 +14,9 @@ from hypothesis import settings
 
 import parse_logs
 from parsing.simulate import simulate
+from tests.typed import notebooks_here
+
+__all__ = ["notebooks_here"]  # a fixture
 
 settings.register_profile("house", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("house")

@@ -12,6 +12,7 @@ import pytest
 
 import parse_logs
 from tests.commands.test_judge import jobs_log
+from tests.typed import typed
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -123,7 +124,7 @@ def test_add_a_data_set_md_parses_a_log_of_ones_own(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_judge_md_walks_from_two_days_of_a_log_to_a_ranked_list(tmp_path, monkeypatch):
+def test_judge_md_walks_from_two_days_of_a_log_to_a_ranked_list(notebooks_here, tmp_path, monkeypatch):
     """Every command of the page, on two days of a plain log without labels; what would go on for ever ends here."""
     for name, days in (
         ("day1", {"days": 2}),
@@ -132,16 +133,17 @@ def test_judge_md_walks_from_two_days_of_a_log_to_a_ranked_list(tmp_path, monkey
         (tmp_path / f"{name}.log").write_text(jobs_log(**days))
     commands = [line for code in blocks("judge.md", "") for line in code.splitlines()]
     assert len(commands) == 9
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     for command in commands:
-        ends = command.replace("parse_logs.py", "-m parse_logs").replace("tail -F", "cat")
-        if "--follow" in command and "cat" not in ends:
-            ends = command.replace("day2.log", "- < day2.log")
-        done = subprocess.run(["sh", "-c", ends], cwd=tmp_path, capture_output=True, text=True)
+        if "--follow" not in command:
+            assert typed(command) == 0, command
+            continue
+        ends = command.replace("tail -F", "cat") if "|" in command else command.replace("day2.log", "- < day2.log")
+        done = subprocess.run(["sh", "-c", ends], capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-        if "--follow" in command:
-            assert "disk failure" in done.stdout and done.stdout.startswith('{"kind": "alarm"')
+        assert "disk failure" in done.stdout and done.stdout.startswith('{"kind": "alarm"')
     out = tmp_path / "results" / "day1" / "next_key-tiny-llama-s0" / "judged" / "day2"
     listed = pl.read_csv(out / "alarms.csv")
     assert {"job 00000007", "job 000000c8"} == set(listed["sequence_id"][:2])

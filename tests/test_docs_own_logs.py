@@ -2,11 +2,8 @@
 
 import bz2
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +15,8 @@ import parse_logs
 from commands import judge
 from methods.classical import Classical
 from runs import steps
-from tests.test_docs_code import ROOT, blocks
+from tests.test_docs_code import blocks
+from tests.typed import typed
 
 BEGIN = datetime(2025, 12, 31, 20)
 STEPS = ("picked job", "started job", "finished job", "acknowledged job")
@@ -118,15 +116,12 @@ def test_box_begins_in_december(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_first_commands_of_the_page_check_train_and_judge(tmp_path, monkeypatch):
+def test_the_first_commands_of_the_page_check_train_and_judge(notebooks_here, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("app.log").write_bytes(log_of("app", 1_200, False))
     Path("app2.log").write_bytes(log_of("app", 400, True))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     check, then, parse = COMMANDS[0], COMMANDS[1], PARSES[0]
     for command in (check, parse, *then.splitlines()):
-        words = command.replace("parse_logs.py", "-m parse_logs")
-        done = subprocess.run(["sh", "-c", words], capture_output=True, text=True)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-    assert ODD in done.stdout
+        capsys.readouterr()
+        assert typed(command) == 0, command
+    assert ODD in capsys.readouterr().out

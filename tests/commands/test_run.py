@@ -251,7 +251,7 @@ def test_what_is_wanted_is_what_the_detector_describes(workspace):
 
 
 @pytest.mark.slow
-def test_an_own_log_without_labels_is_ranked_and_nothing_is_called_false(tmp_path, monkeypatch, capsys):
+def test_an_own_log_without_labels_is_ranked_and_nothing_is_called_false(notebooks_here, tmp_path, monkeypatch, capsys):
     """600 sessions, 12 of them bad, no labels: they were ranks 1 to 5 of a file that nobody showed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

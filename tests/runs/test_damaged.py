@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -30,6 +31,7 @@ def read_everything(run: Run) -> None:
     tables.cost(found)
     opened.read_environment()
     judged = steps.score(run, "test", fake_score)
+    opened = replace(opened, data=run.data)  # read once: no damage is done to them
     steps.record(opened, found, decision)
     steps.report(opened, judged_scores(run, judged, decision), {}, lambda prefixes: [[] for _ in prefixes])
 
