@@ -36,6 +36,6 @@ def execute_here(path: Path, place: Path, parameters: dict, **_) -> None:
 
 @pytest.fixture
 def notebooks_here(monkeypatch) -> None:
-    """Let the commands execute their notebooks by `execute_here`; tables and figures are not printed, as in a kernel."""
+    """Let commands execute notebooks by `execute_here`; tables and figures are not printed, as in a kernel."""
     monkeypatch.setattr(papermill, "execute_notebook", execute_here)
     monkeypatch.setattr(notebook, "display", lambda *_, **__: None)
