@@ -29,6 +29,7 @@ RUN    ?=
 OUT    ?=
 FOLLOW ?=
 FAIL   ?=
+ENGINE ?=
 
 # supervised.ipynb needs labels to learn from, which the sample of the others does not keep.
 LABELED := $(if $(filter sample,$(DATA)),sample_supervised,$(DATA))
@@ -50,6 +51,7 @@ help: ## list the targets
 	@echo "of compare: DATA=sample SEEDS=0 PREVALENCE= METHODS=all, as its notebook calls them;"
 	@echo "of supervised the same, SPLITS=0 ENCODER=name or folder, OTHER=a second data folder;"
 	@echo "of judge RUN=folder LOG=file, OUT=folder, FOLLOW=1 as the log grows, FAIL=1 for exit code 3 if there is an alarm;"
+	@echo "ENGINE=ray of sweep and compare does each run on a node of a Ray cluster (docs/scale.md);"
 	@echo "SET=\"learning_rate=1e-3 max_epochs=8\" trains otherwise than the recipe says, of run and sweep;"
 	@echo "for pretrained models RECIPE=lora|paper KEY_EMBEDDINGS=template|random|paper"
 
@@ -62,11 +64,13 @@ run: $(VENV)/run.stamp ## data, training, K and test, whatever of it is missing;
 
 sweep: $(VENV)/run.stamp ## many runs for one table: DATA, MODELS and SEEDS with blanks between
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m commands.sweep --data $(DATA) --models $(MODELS) --seeds $(SEEDS) $(if $(SET),--set $(SET)) \
-		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)")
+		$(if $(PREVALENCE),--prevalence "$(PREVALENCE)") $(if $(UNSEEN),--unseen "$(UNSEEN)") $(if $(ENCODER),--encoder "$(ENCODER)") \
+		$(if $(ENGINE),--engine "$(ENGINE)")
 
 compare: $(VENV)/run.stamp ## every method on DATA with SEEDS, all of METHODS by default; what the ledger lacks
 	@$(BIN)/python -m commands.compare --data "$(DATA)" --seeds $(SEEDS) \
-		$(if $(METHODS),--methods $(METHODS)) $(if $(PREVALENCE),--prevalence "$(PREVALENCE)")
+		$(if $(METHODS),--methods $(METHODS)) $(if $(PREVALENCE),--prevalence "$(PREVALENCE)") \
+		$(if $(ENGINE),--engine "$(ENGINE)")
 
 supervised: $(VENV)/run.stamp ## what learns from labels on DATA=sample_supervised with SEEDS on SPLITS; ENCODER and OTHER as in its notebook
 	@$(BIN)/python -m commands.supervised --data "$(LABELED)" --seeds $(SEEDS) --splits $(SPLITS) \

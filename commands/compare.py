@@ -19,14 +19,16 @@ from commands.folders import parse, split_folder
 from commands.notebooks import execute, prepare_environment
 from commands.options import check, parser_of, said
 from core.asked import check_alpha, check_prevalence, short_name
+from core.cluster import LOCAL
 from core.data import Data, open_data
 from core.errors import BadInput
 from core.files import read_parquet
 from evaluation import compare, ledger
 from evaluation.show import notebook, text
 from runs.folder import LEDGER, RESULTS, run_folder
-from runs.many import Wanted, run_all
+from runs.many import run_all
 from runs.steps import Make
+from runs.task import Wanted
 
 
 def places(data: Data, seeds: list[int], splits: list[int] | None = None) -> list[compare.Place]:
@@ -46,6 +48,7 @@ def run_missing(
     alpha: float,
     prevalence: float | None,
     splits: list[int] | None = None,
+    engine: str = LOCAL,
 ) -> pl.DataFrame:
     """Do what the ledger lacks, on the splits of `places`; return one row a run, see `many.run_all`.
 
@@ -65,7 +68,7 @@ def run_missing(
             )
         of_each.append(list(_wanted(detectors, opened.name, places(opened, seeds, splits), alpha, prevalence)))
     wanted = [run for runs in zip_longest(*of_each) for run in runs if run]
-    found = run_all(wanted)
+    found = run_all(wanted, engine)
     done = found.group_by("method").agg(pl.col("status").str.starts_with("done").all())
     if not done["status"].any():
         failed = next(run for run, status in zip(wanted, found["status"], strict=True) if status.startswith("failed"))
@@ -141,8 +144,9 @@ def run(options: argparse.Namespace) -> int:
         parse(["sample"], Path("data/sample"))
     open_data(options.data)  # a missing folder is said at once, not by a kernel that had to start first
     parameters = {"DATA": options.data, "METHODS": options.methods, "SEEDS": options.seeds}
+    parameters |= {"PREVALENCE": options.prevalence, "ENGINE": options.engine}
     output = RESULTS / options.data / "compare" / "compare.ipynb"
-    execute("notebooks/compare", output, parameters | {"PREVALENCE": options.prevalence})
+    execute("notebooks/compare", output, parameters)
     print_standing(open_data(options.data), options.seeds, options.prevalence)
     print(f"\nOpen {output.as_posix()}; `make table PROMOTE={options.data}` takes the rows into the tables")
     return 0
@@ -172,7 +176,7 @@ def print_standing(data: Data, seeds: list[int], prevalence: float | None) -> No
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = parser_of(__doc__, "--data", "--seeds", "--prevalence")
+    parser = parser_of(__doc__, "--data", "--seeds", "--prevalence", "--engine")
     parser.add_argument("--methods", nargs="+", help="METHODS of the notebook (default: all)")
     return parser.parse_args(arguments)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from core.asked import UNSEEN, check_alpha, check_data, check_model, check_prevalence, check_seed, check_unseen
+from core.cluster import LOCAL, RAY, check_engine
 from core.ending import GOES_ON, said_in_a_sentence
 
 ALPHA = 0.01  # the false-alarm rate of get_k.ipynb and compare.ipynb, for runs without a notebook
@@ -20,6 +21,10 @@ SHARED: dict[str, dict] = {
     "--prevalence": {"type": float, "help": "PREVALENCE of test.ipynb: weigh the normals to this share of anomalies"},
     "--unseen": {"default": UNSEEN[0], "help": f"UNSEEN of test.ipynb: {', '.join(UNSEEN)} (default: {UNSEEN[0]})"},
     "--alpha": {"type": float, "help": "ALPHA of get_k.ipynb: share of normal sequences that may be flagged (0.01)"},
+    "--engine": {
+        "default": LOCAL,
+        "help": f"ENGINE of the runs: {LOCAL}, or {RAY}, where each is a task of a cluster (default: {LOCAL})",
+    },
     "--encoder": {"help": "ENCODER of the notebooks: what reads words, by its name on the hub or its folder"},
 }
 
@@ -49,6 +54,7 @@ def check(options: argparse.Namespace) -> None:
         "prevalence": check_prevalence,
         "alpha": check_alpha,
         "unseen": check_unseen,
+        "engine": check_engine,
     }
     for name, check_one in checks.items():
         for value in (*_values(options, name), *_values(options, f"{name}s")):

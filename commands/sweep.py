@@ -4,7 +4,7 @@
 
 `make sweep DATA="..." MODELS="..." SEEDS="..."` calls it. One seed sets both the weights and the split: seed 1 of
 `hdfs_keys` runs on `data/hdfs_keys-split1`, the same sequences split anew (a split by time has no seed, and is used as
-it is). Each run has a process of its own (runs/many.py).
+it is). Each run has a process of its own (runs/many.py), with `--engine ray` on any node of a cluster (docs/scale.md).
 """
 
 import argparse
@@ -17,7 +17,8 @@ from commands.options import ALPHA, changes, check, parser_of, said
 from core.asked import short_name
 from core.data import open_data
 from methods.words.reader import TemplateReader
-from runs.many import Wanted, run_all
+from runs.many import run_all
+from runs.task import Wanted
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def sweep(options: argparse.Namespace) -> int:
         for model in options.models
         for seed in options.seeds
     ]
-    status = run_all(wanted)["status"]
+    status = run_all(wanted, options.engine)["status"]
     done = int(status.str.starts_with("done").sum())
     print(f"{done} of {len(wanted)} runs are done; `make table PROMOTE={options.data[0]}` takes them into the tables")
     return int(done < len(wanted))
@@ -53,7 +54,7 @@ def _wanted(model: str, folder: str, seed: int, options: argparse.Namespace) -> 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = parser_of(__doc__, "--seeds", "--set", "--prevalence", "--unseen", "--encoder")
+    parser = parser_of(__doc__, "--seeds", "--set", "--prevalence", "--unseen", "--encoder", "--engine")
     parser.add_argument("--data", nargs="+", default=["sample"], help="folders of data/ (default: sample)")
     parser.add_argument("--models", nargs="+", default=["tiny-llama"], help="MODEL of each run (default: tiny-llama)")
     return parser.parse_args(arguments)

@@ -170,9 +170,9 @@ def run_folder(data: str, model: str, seed: int, method: str = "next_key") -> Pa
     return RESULTS / data / f"{method}-{short_name(model).replace('/', '--')}-s{seed}"
 
 
-def hold(folder: Path) -> AbstractContextManager[None]:
-    """Keep other commands out of a run folder; raise BadInput at once if one is in it."""
-    return lock(folder, seconds=0)
+def hold(folder: Path, seconds: float = 0) -> AbstractContextManager[None]:
+    """Keep other commands out of a run folder; raise BadInput if one is in it for longer than `seconds`."""
+    return lock(folder, seconds)
 
 
 def refuse_other(folder: Path, found: dict, wanted: dict) -> None:

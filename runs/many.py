@@ -1,7 +1,8 @@
 """Many runs, each in a process of its own, a few at a time: what `make compare` and `make sweep` have in common.
 
 What is done is passed over, what was interrupted goes on, a run that fails stays in the ledger as failed, and the next
-one begins.
+one begins. The processes are those of this machine or tasks on a Ray cluster (on_ray.py); this one alone writes into
+the ledger.
 """
 
 import contextlib
@@ -11,82 +12,89 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import Protocol
 
 import polars as pl
 from tqdm import tqdm
 
+from core.cluster import LOCAL, check_engine
 from core.data import open_data
-from core.ending import INTERRUPTED
-from core.errors import EXIT_CODE, BadInput
-from core.files import disk_fault
+from core.errors import BadInput
 from core.schemas import Config, read_checked
-from evaluation import ledger, verdicts
+from evaluation import ledger
 from evaluation.unseen import ALARM, split_name
-from runs import steps
-from runs.folder import LEDGER, hold, open_run, refuse_other, run_folder, wanted_config
-from runs.handling import WORDS, Reader, answered
-
-STOPPED = (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)  # by a person: such a run has not failed, it goes on
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One run: how its detector is made, on a folder that is split by its seed, and what its verdicts are to say."""
-
-    make: steps.Make
-    method: str
-    model: str
-    folder: str
-    seed: int
-    settings: dict  # what the detector describes; a run folder with others is refused
-    alpha: float
-    prevalence: float | None = None
-    unseen: str = ALARM
-    reader: Reader | None = None
-
-    @property
-    def title(self) -> str:
-        """Return what the line says that tells how it went."""
-        return f"{self.method}/{self.model} on {self.folder}, seed {self.seed}"
-
-    @property
-    def results(self) -> Path:
-        """Return its run folder."""
-        return run_folder(self.folder, self.model, self.seed, self.method)
-
-    @property
-    def log(self) -> Path:
-        """Return where what it prints goes."""
-        return self.results.with_name(f"{self.results.name}.log")
+from runs import on_ray
+from runs.folder import LEDGER, open_run, refuse_other, wanted_config
+from runs.handling import WORDS, answered
+from runs.task import STOPPED, Ended, Wanted, ended, shared_out, work_and_exit
 
 
-def run_all(wanted: list[Wanted]) -> pl.DataFrame:
+class Engine(Protocol):
+    """Where runs are done, each in a process of its own."""
+
+    def do(self, run: Wanted) -> Ended:
+        """Do a run, and return when it has ended; many threads call it at once."""
+
+    def stop(self) -> None:
+        """Stop all runs that are being done."""
+
+
+def run_all(wanted: list[Wanted], engine: str = LOCAL) -> pl.DataFrame:
     """Do what the ledger lacks; return one row a run: `method, data, seed, status, seconds` (of this call).
 
-    Raise BadInput, before the first one begins, if the folder of one holds a run of other data or with other settings.
+    `engine` is one of `cluster.ENGINES`. Raise BadInput if it is not there, or, before the first one begins, if the
+    folder of one holds a run of other data or with other settings.
     """
+    check_engine(engine)
     for run in wanted:
         _refuse_other(run)
-    at_once, threads = workers()
     terminal = sys.stderr if sys.stderr.isatty() else io.StringIO()  # disabled, the bar would not count
     with (
-        environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"),
+        _begun(engine, len(wanted)) as (place, at_once),
         ThreadPoolExecutor(at_once, initializer=_keep_ctrl_c_here) as pool,
         tqdm(total=len(wanted), desc="runs", file=terminal, leave=False) as bar,
     ):
-        futures = [pool.submit(_run, run, bar) for run in wanted]
+        futures = [pool.submit(_run, run, place, bar) for run in wanted]
         try:
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
             return pl.DataFrame([future.result() for future in futures])
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, BadInput):
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
+            place.stop()
             raise
+
+
+@contextlib.contextmanager
+def _begun(engine: str, runs: int) -> Iterator[tuple[Engine, int]]:
+    """Yield the engine, and how many of so many runs are given to it at once: a cluster keeps a queue of its own."""
+    if engine != LOCAL:
+        with on_ray.begun() as cluster:
+            yield cluster, max(1, runs)
+        return
+    at_once, threads = workers()
+    with environment(OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="PASSIVE"):
+        yield Processes(), at_once
+
+
+class Processes:
+    """New processes of this machine."""
+
+    def do(self, run: Wanted) -> Ended:
+        """Do a run in a new process."""
+        started = time.perf_counter()
+        # spawn: a fork of a notebook would share its threads and its GPU
+        process = multiprocessing.get_context("spawn").Process(target=work_and_exit, args=(run,))
+        process.start()
+        process.join()
+        return ended(run, process.exitcode, time.perf_counter() - started)
+
+    def stop(self) -> None:
+        """Stop all of them; a run goes on from its checkpoints."""
+        for process in multiprocessing.active_children():
+            process.terminate()
 
 
 def _keep_ctrl_c_here() -> None:
@@ -96,12 +104,11 @@ def _keep_ctrl_c_here() -> None:
 
 
 def workers() -> tuple[int, int]:
-    """Return how many runs at a time, and threads of each: small models gain little from threads, a GPU is for one."""
+    """Return how many runs at a time, and threads of each: a GPU is for one."""
     import torch  # here: a look at the GPU is all that is wanted
 
     cores = os.cpu_count() or 1
-    at_once = 1 if torch.cuda.is_available() else min(cores, 4)
-    return at_once, max(1, cores // at_once)
+    return (1, cores) if torch.cuda.is_available() else shared_out(cores)
 
 
 @contextlib.contextmanager
@@ -117,25 +124,18 @@ def environment(**wanted: str) -> Iterator[None]:
             os.environ.update({name: value} if value is not None else {})
 
 
-def _run(run: Wanted, bar: tqdm) -> dict:
-    """Do one run in a new process, unless the ledger has it; return its row."""
+def _run(run: Wanted, engine: Engine, bar: tqdm) -> dict:
+    """Do one run, unless the ledger has it; return its row."""
     row = {"method": f"{run.method}/{run.model}", "data": run.folder, "seed": run.seed}
     if is_done(run):
         bar.update()
         return row | {"status": "done before", "seconds": 0.0}
-    started = time.perf_counter()
     run.log.parent.mkdir(parents=True, exist_ok=True)
-    # spawn: a fork of a notebook would share its threads and its GPU
-    process = multiprocessing.get_context("spawn").Process(target=_work, args=(run,))
-    process.start()
-    process.join()
-    seconds = time.perf_counter() - started
-    if process.exitcode in STOPPED:
-        return row | {"status": "stopped", "seconds": seconds}
-    status = "done" if process.exitcode == 0 else f"failed: {_reason(run.log, process.exitcode)}"[:200]
-    _record(run, status)
-    bar.update()
-    tqdm.write(f"[{bar.n}/{bar.total}] {run.title}: {status} in {seconds:.0f} s", file=sys.stdout)
+    status, rows, seconds = engine.do(run)
+    if status != STOPPED:
+        ledger.record(LEDGER, rows)
+        bar.update()
+        tqdm.write(f"[{bar.n}/{bar.total}] {run.title}: {status} in {seconds:.0f} s", file=sys.stdout)
     return row | {"status": status, "seconds": seconds}
 
 
@@ -165,44 +165,3 @@ def _is_answered_as_before(run: Wanted) -> bool:
     opened = open_run(run.folder, run.model, run.seed, run.method)
     metrics = opened.read_metrics()
     return metrics["unseen"] == run.unseen and metrics.get("answered") == answered(opened, run.unseen)
-
-
-def _record(run: Wanted, status: str) -> None:
-    """Write the verdicts of a run, or its failure, into the ledger."""
-    if status == "done":
-        opened = open_run(run.folder, run.model, run.seed, run.method)
-        steps.record(opened, opened.read_metrics(), opened.read_decision())
-        return
-    about = open_data(run.folder).ledger_columns() | {"method": run.method, "model": run.model, "seed": run.seed}
-    ledger.record(LEDGER, [about | {"date": verdicts.today(), "status": status}])
-
-
-def _reason(log: Path, code: int | None) -> str:
-    """Return the last line that a failed run printed; of one that was killed, as for its memory, it says nothing."""
-    if code is not None and code < 0:
-        return f"killed by signal {-code}; all that it printed is in {log.as_posix()}"
-    lines = log.read_text(encoding="utf-8").strip().splitlines() if log.is_file() else []
-    return lines[-1] if lines else f"exit code {code}"
-
-
-def _work(run: Wanted) -> None:
-    """Do the work of the new process; its exit code says whether it came to the end."""
-    with (
-        run.log.open("w", encoding="utf-8") as file,
-        contextlib.redirect_stdout(file),
-        contextlib.redirect_stderr(file),
-    ):
-        try:
-            with hold(run.results):
-                steps.complete(run.make, run.folder, run.seed, run.alpha, run.prevalence, run.unseen, run.reader)
-        except BadInput as error:
-            print(error)
-            sys.exit(EXIT_CODE)
-        except KeyboardInterrupt:
-            print("interrupted; the same command goes on where it stopped")
-            sys.exit(INTERRUPTED)
-        except Exception as error:
-            traceback.print_exc()
-            if (fault := disk_fault(error)) is not None:
-                print(fault)
-            sys.exit(1)

@@ -274,11 +274,15 @@ def _strangest(run: Run, judged: pl.DataFrame, expected: Expected) -> pl.DataFra
 
 def record(run: Run, found: dict, decision: dict) -> pl.DataFrame:
     """Add the run to results/runs.csv; return the rows of this data set there."""
+    return ledger.record(LEDGER, ledger_rows(run, found, decision)).filter(pl.col("data") == run.data.base)
+
+
+def ledger_rows(run: Run, found: dict, decision: dict) -> list[dict]:
+    """Return the rows that the ledger has of a run, one a rule and prevalence."""
     environment = run.read_environment()
     about = run.data.ledger_columns() | {name: run.config[name] for name in ("method", "model", "seed")}
     about |= {"date": verdicts.today(), "status": "done", "seconds": sum(found["seconds"].values())}
     about |= {name: found["data"][name] for name in ("test_sequences", "test_anomalies")}
     about |= {"peak_memory_gb": found["peak_memory_gb"], "parameters": run.training["parameters"].max()}
     about |= {name: environment[name] for name in ("device", "commit")}
-    rows = verdicts.ledger_rows(found, decision, about)
-    return ledger.record(LEDGER, rows).filter(pl.col("data") == run.data.base)
+    return verdicts.ledger_rows(found, decision, about)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from core.cluster import joined
 from core.errors import BadInput
 from core.logs import BLOCK_BYTES, BYTE_ORDER_MARK, UTF16_MARKS, LogFile
 from core.packed import is_plain
@@ -22,20 +23,17 @@ from parsing.lines.headers import compile_header
 
 def read_with_ray(spec: Spec, source: LogFile) -> Iterator[Block]:
     """Yield the blocks of a plain log in order, each read by a worker of the cluster that Ray finds or starts here."""
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise BadInput("--engine ray needs Ray: pip install -r requirements/ray.txt, or leave out --engine.") from error
     stretches = cut(source.path)
-    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    ray.data.DataContext.get_current().execution_options.preserve_order = True
-    ray.data.DataContext.get_current().enable_progress_bars = False
     rows = [{"path": str(source.path.resolve()), "start": start, "stop": stop} for start, stop in stretches]
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(lambda row: read_stretch(row, spec))
-    for (_, stop), row in zip(stretches, dataset.iter_rows(), strict=True):
-        source.done = stop / stretches[-1][1]
-        yield unpack(row, source)
+    with joined():
+        import ray.data  # not loaded by `ray` itself
+
+        ray.data.DataContext.get_current().execution_options.preserve_order = True
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(lambda row: read_stretch(row, spec))
+        for (_, stop), row in zip(stretches, dataset.iter_rows(), strict=True):
+            source.done = stop / stretches[-1][1]
+            yield unpack(row, source)
 
 
 def cut(path: Path) -> list[tuple[int, int]]:

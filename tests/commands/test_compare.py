@@ -20,7 +20,7 @@ from methods.deeplog import DeepLog, Settings
 from methods.next_key import NextKey
 from methods.parts.recipes import TrainingSettings
 from methods.supervised.counts import Counts
-from runs import many, steps
+from runs import steps, task
 from runs.folder import LEDGER, run_folder
 from tests.changed import rewrite
 
@@ -77,9 +77,9 @@ def test_a_killed_run_is_not_explained_by_what_it_printed_last(tmp_path):
     """Out of memory it had just printed an epoch, which as a reason would send a person the wrong way."""
     log = tmp_path / "run.log"
     log.write_text("epoch 3 training loss 0.1\n")
-    assert many._reason(log, -9).startswith("killed by signal 9")
-    assert many._reason(log, 1) == "epoch 3 training loss 0.1"
-    assert many._reason(tmp_path / "none.log", 1) == "exit code 1"
+    assert task.reason(log, -9).startswith("killed by signal 9")
+    assert task.reason(log, 1) == "epoch 3 training loss 0.1"
+    assert task.reason(tmp_path / "none.log", 1) == "exit code 1"
 
 
 def test_a_method_that_fails_with_one_seed_leaves_nothing_to_compare(workspace, monkeypatch):
@@ -88,7 +88,7 @@ def test_a_method_that_fails_with_one_seed_leaves_nothing_to_compare(workspace, 
     monkeypatch.setattr(
         compare,
         "run_all",
-        lambda wanted: pl.DataFrame(
+        lambda wanted, engine: pl.DataFrame(
             [{"method": "a/b", "data": run.folder, "seed": run.seed, "status": ends[run.seed]} for run in wanted]
         ),
     )

@@ -16,7 +16,7 @@ from core.errors import BadInput
 from core.files import lock
 from evaluation import ledger
 from methods.parts import choices
-from runs import many, marks, steps
+from runs import many, marks, steps, task
 from runs.folder import LEDGER, find_run, run_folder, start_run, wanted_config
 from runs.handling import answered
 from tests.changed import other_data
@@ -223,7 +223,7 @@ def test_many_runs_refuse_another_question_before_the_first_one_begins(workspace
     trained_in(start_run("sample", "tiny-llama", 0, {"context": 8}))
     monkeypatch.setattr(many, "_run", lambda *_: pytest.fail("it began"))
     with pytest.raises(BadInput, match="is a run with context 8, not 16"):
-        many.run_all([many.Wanted(None, settings={"context": 16}, **run_of)])
+        many.run_all([task.Wanted(None, settings={"context": 16}, **run_of)])
 
 
 @pytest.mark.slow

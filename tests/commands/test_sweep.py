@@ -10,7 +10,7 @@ from commands import folders, sweep
 from core.data import open_data
 from core.errors import BadInput
 from evaluation import ledger
-from runs import many
+from runs import many, task
 from runs.folder import LEDGER
 from tests.changed import other_data, set_manifest
 
@@ -38,17 +38,17 @@ def runs(workspace, monkeypatch):
     """The sweep without models: a finished run records one rule."""
     stand_in = Runs()
 
-    def record(run, status):
+    def rows(run, status):
         about = open_data(run.folder).ledger_columns() | {"method": run.method, "model": run.model, "seed": run.seed}
         if status == "done":
             run.results.mkdir(parents=True, exist_ok=True)
             (run.results / "metrics.json").write_text("{}")
             about |= {"rule": "top_k", "alpha": run.alpha}
-        ledger.record(LEDGER, [about | {"status": status}])
+        return [about | {"status": status}]
 
     monkeypatch.setattr(many.multiprocessing, "get_context", lambda kind: type("Context", (), {"Process": stand_in}))
     monkeypatch.setattr(many, "workers", lambda: (1, 1))
-    monkeypatch.setattr(many, "_record", record)
+    monkeypatch.setattr(task, "ledger_rows", rows)
     return stand_in
 
 
@@ -72,7 +72,7 @@ def test_finished_runs_are_passed_over_until_the_data_change(runs, workspace, ca
 
 def test_settings_of_ones_own_reach_every_run(runs, monkeypatch):
     wanted = []
-    monkeypatch.setattr(sweep, "run_all", lambda found: wanted.extend(found) or pl.DataFrame({"status": ["done"]}))
+    monkeypatch.setattr(sweep, "run_all", lambda found, _: wanted.extend(found) or pl.DataFrame({"status": ["done"]}))
     assert sweep.main(["--set", "max_epochs=2", "context=64"]) == 0
     assert [(one.settings["max_epochs"], one.settings["context"]) for one in wanted] == [(2, 64)]
     assert sweep.main(["--set", "max_epochs=two"]) == 2
@@ -117,7 +117,7 @@ def test_missing_data_are_a_sentence_with_exit_code_2(workspace, capsys):
 def test_ctrl_c_ends_in_one_sentence(workspace, monkeypatch, capsys):
     """A traceback of forty lines says nothing of that the same command goes on."""
 
-    def stopped(wanted):
+    def stopped(wanted, engine):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep, "run_all", stopped)

@@ -11,7 +11,7 @@ from core.evolution import EVOLUTION_SCHEMA, write_evolution
 from core.new_keys import FAULTS
 from evaluation import triage, unseen
 from methods.words.reader import TemplateReader
-from runs import many, steps
+from runs import many, steps, task
 from runs.folder import Run
 from runs.handling import answered, texts_of
 from tests.runs.test_runs import fake_score, trained
@@ -233,7 +233,7 @@ def test_a_sweep_judges_again_when_somebody_has_answered(run):
     steps.judge(run, steps.score(run, "test", score_known), decision, None, handled(run, "ask"))
     steps.record(run, run.read_metrics(), decision)
     model, data = run.config["model"], run.data
-    wanted = many.Wanted(None, run.config["method"], model, data.name, run.config["seed"], {}, 0.05, unseen="ask")
+    wanted = task.Wanted(None, run.config["method"], model, data.name, run.config["seed"], {}, 0.05, unseen="ask")
     assert many.is_done(wanted)
     write_answers(run, dict.fromkeys(texts_of(data)[1], "benign"))
     assert not many.is_done(wanted)
