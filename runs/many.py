@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 import polars as pl
@@ -58,9 +58,7 @@ def run_all(wanted: list[Wanted], engine: str = LOCAL) -> pl.DataFrame:
     ):
         futures = [pool.submit(_run, run, place, bar) for run in wanted]
         try:
-            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
-                future.result()
-            return pl.DataFrame([future.result() for future in futures])
+            return pl.DataFrame(_results(futures))
         except (KeyboardInterrupt, BadInput):
             pool.shutdown(wait=False, cancel_futures=True)
             place.stop()
@@ -95,6 +93,16 @@ class Processes:
         """Stop all of them; a run goes on from its checkpoints."""
         for process in multiprocessing.active_children():
             process.terminate()
+
+
+def _results(futures: list[Future[dict]]) -> list[dict]:
+    """Return what they give in their order; raise what one of them raises at once, not after those before it."""
+    pending = set(futures)
+    while pending:  # in short waits: Ctrl-C does not end a long one where Ray's threads got the signal
+        done, pending = wait(pending, timeout=1, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    return [future.result() for future in futures]
 
 
 def _keep_ctrl_c_here() -> None:

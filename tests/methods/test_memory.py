@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from core.errors import BadInput
 from evaluation.verdicts import score_gap
@@ -53,6 +54,10 @@ def test_two_processes_train_and_score_as_one(tmp_path, sample):
         assert done.returncode == 0, done.stderr[-2000:]
         scores.append(pl.read_parquet(folder / "scores.parquet"))
     assert score_gap(*scores) < 1e-4
+    models = [load_file(next((tmp_path / str(count)).rglob("model*.safetensors"))) for count in (1, 2)]
+    assert models[0].keys() == models[1].keys()
+    gap = max(float((models[0][name] - models[1][name]).abs().max()) for name in models[0])
+    assert gap < 1e-3, gap
 
 
 def save_scores() -> None:
@@ -60,6 +65,7 @@ def save_scores() -> None:
     detector = fitted("tiny-llama", Path("checkpoints"))
     scores = detector.score(grammar(30, seed=2))
     if os.environ["RANK"] == "0":
+        detector.save(Path("model"))
         scores.write_parquet("scores.parquet")
 
 
