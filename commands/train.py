@@ -35,12 +35,12 @@ def train(options: argparse.Namespace) -> int:
     choices = {"recipe": options.recipe, "key_embeddings": options.key_embeddings, "changes": changes(options)}
     detector = NextKey(options.model, options.seed, templates=data.templates, **choices)
     with processes.first_process_first():
-        path = detector.plan.describe()  # before there is a run: it tells a checkpoint that cannot be reached
+        _ = detector.plan  # before there is a run: it tells a checkpoint that cannot be reached
         run = start_run(options.data, options.model, options.seed, detector.describe())
-        steps.keep_path(run, path)
     steps.fit(run, detector)
     processes.wait_for_all()
     detector = NextKey.load(run.model_folder, data.keys("train"))
+    steps.keep_path(run, detector.plan.describe())  # as the training left it, which may have changed the format
     for split in ("validation", "test"):
         steps.score(run, split, detector.score)
     processes.leave()

@@ -253,7 +253,10 @@ class SavedDetector(Schema):
 class SavedPlan(Schema):
     """How a model ran where it was trained."""
 
+    device: str
+    dtype: str
     four_bit: bool
+    why: str
 
 
 class SavedNextKey(Schema):

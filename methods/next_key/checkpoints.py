@@ -7,11 +7,28 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from core.files import is_first_process
+from core.files import is_first_process, write
+from methods.next_key.models.machine import Plan
 from methods.next_key.vocabulary import Vocabulary
 
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, zipfile.BadZipFile)
 _WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+
+
+def keep_plan(checkpoints: Path, plan: Plan) -> None:
+    """Write how the model runs, so that a training that is resumed goes on in the same number format."""
+    if is_first_process():
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        write(checkpoints / "plan.json", plan.describe())
+
+
+def kept_plan(checkpoints: Path) -> dict[str, str] | None:
+    """Return what `keep_plan` wrote; None where nothing whole is kept."""
+    try:
+        found = json.loads((checkpoints / "plan.json").read_text(encoding="utf-8"))
+        return {name: found[name] for name in ("device", "dtype", "why")}
+    except _FAULTS:
+        return None
 
 
 def last_checkpoint(checkpoints: Path) -> tuple[Path | None, float]:

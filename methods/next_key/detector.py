@@ -23,7 +23,9 @@ from core.errors import BadInput
 from core.keys import Sequences
 from methods.next_key.batches import chunk, pad
 from methods.next_key.causality import refuse_seeing_ahead
+from methods.next_key.checkpoints import kept_plan
 from methods.next_key.embeddings import doubtful_words, key_words, restrict_to_keys, start_keys
+from methods.next_key.formats import checked_format, choose_format
 from methods.next_key.memory import Load, first_load, fit_in_memory, release
 from methods.next_key.models import hub
 from methods.next_key.models.machine import UNSLOTH, Plan, merging_plan, move, small_plan, to_full_precision, whole_plan
@@ -101,15 +103,25 @@ class NextKey:
             tiny = build_tiny(self.name, self.vocabulary.tokens, self.settings.context)
             self.model = move(tiny, self.plan.device)
         else:
-            self.model = self._pretrained(self.checkpoint, checkpointing)
+            self.model = self._pretrained(self.checkpoint, train_sequences, checkpointing)
         return hub.count_parameters(self.model)
 
-    def _pretrained(self, checkpoint: str, checkpointing: bool) -> PreTrainedModel:
+    def _pretrained(self, checkpoint: str, sequences: Sequences, checkpointing: bool) -> PreTrainedModel:
         words, plan = None, self.plan  # the plan first: it tells a checkpoint that cannot be reached at all
         if self.key_embeddings == "template":
             tokenizer = hub.load_tokenizer(checkpoint)
             words = key_words(self.vocabulary, self.templates, tokenizer)
             self.doubt = doubtful_words(self.templates, tokenizer, short_name(self.name))
+        if plan.undecided and self.settings.lora_rank is not None:  # a model trained whole is saved in fp32
+            tried = self._adapted(checkpoint, words, checkpointing)
+            self.plan = choose_format(tried, plan, self.vocabulary, sequences, self.settings.context)
+            del tried
+            release()
+            set_seed(self.seed)  # LoRA begins the same whether or not this was done
+        return self._adapted(checkpoint, words, checkpointing)
+
+    def _adapted(self, checkpoint: str, words: list[list[int]] | None, checkpointing: bool) -> PreTrainedModel:
+        plan = self.plan
         model = hub.load_checkpoint(checkpoint, plan, self.settings.context)
         self.revision = model.config._commit_hash
         start_keys(model, self.vocabulary, self.key_embeddings, words, self.seed)
@@ -130,6 +142,8 @@ class NextKey:
         """
         from methods.next_key.training import train
 
+        if kept := kept_plan(Path(checkpoints)):
+            self.plan = self.plan.as_trained(kept)
         self.prepare(train_sequences)
         if self.doubt and PartialState().is_main_process:
             print(self.doubt, flush=True)
@@ -144,7 +158,9 @@ class NextKey:
             data = (self.model, self.vocabulary, train_sequences, validation)
             return train(*data, self.settings, self.plan, load, self.seed, Path(checkpoints))
 
-        return pl.DataFrame(fit_in_memory(attempt, first, lambda: self.plan), infer_schema_length=None)
+        rows = fit_in_memory(attempt, first, lambda: self.plan)
+        self.plan = checked_format(self.model, self.plan, self.vocabulary, validation, self.settings.context)
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def training_view(self, sequence: Sequence[str]) -> pl.DataFrame:
         """Return what the model reads of one sequence and must predict: `input, target, counts`, one row a position."""
@@ -254,7 +270,7 @@ class SavedNextKey(NextKey):
             self.folder, self.vocabulary = folder, Vocabulary.load(folder)
         self.name, self.seed, self.whole = about["model"], about["seed"], about["whole"]
         self.key_embeddings, self.templates = about["key_embeddings"], {}
-        self.settings, self.four_bit = disk.settings_of(about, TrainingSettings, path), about["plan"]["four_bit"]
+        self.settings, self.trained = disk.settings_of(about, TrainingSettings, path), about["plan"]
         self.checkpoint, self.revision = about["checkpoint"], about["revision"]
         if self.checkpoint and not self.whole:
             self.checkpoint = choices.find_checkpoint(self.checkpoint, torch.cuda.is_available())
@@ -263,12 +279,12 @@ class SavedNextKey(NextKey):
 
     @cached_property
     def plan(self) -> Plan:
-        """Return how the model runs here: in 4 bits if it was trained so, in fp32 if it was saved whole."""
+        """Return how the model runs here: in the format it was trained in, or in fp32 if it was saved whole."""
         if self.checkpoint and self.whole:
             return whole_plan()
-        plan = super().plan
-        as_trained = self.four_bit and not plan.four_bit and plan.device.startswith("cuda")
-        return plan.in_four_bits("it was trained so") if as_trained else plan
+        plan = super().plan.as_trained(self.trained)
+        in_four_bits = self.trained["four_bit"] and not plan.four_bit and plan.device.startswith("cuda")
+        return plan.in_four_bits("it was trained so") if in_four_bits else plan
 
     @cached_property
     def model(self) -> PreTrainedModel:

@@ -2,9 +2,13 @@
 
 import os
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+Found = TypeVar("Found")
 
 
 def join() -> None:
@@ -16,6 +20,11 @@ def join() -> None:
 def leave() -> None:
     """Part from the other processes."""
     PartialState().destroy_process_group()
+
+
+def agreed(value: Found) -> Found:
+    """Return the first process's value in all of them, for what each would measure differently."""
+    return broadcast_object_list([value])[0]
 
 
 def first_process_first() -> AbstractContextManager:

@@ -23,7 +23,7 @@ from trl import SFTConfig, SFTTrainer
 from core.errors import BadInput
 from methods.next_key import processes
 from methods.next_key.batches import IGNORED, Chunk, chunk, pad
-from methods.next_key.checkpoints import last_checkpoint
+from methods.next_key.checkpoints import keep_plan, last_checkpoint
 from methods.next_key.memory import Load
 from methods.next_key.models.machine import Plan, to_full_precision
 from methods.next_key.scoring import choice_log_probabilities, mean_validation_loss, shares_prefixes, sharing_pays
@@ -102,8 +102,11 @@ class WeightedTrainer(SFTTrainer):
 
     control: TrainerControl
 
-    def __init__(self, *args, mean_step_keys: float, validation_loss, started: float, tokens: int, **kwargs) -> None:
+    def __init__(
+        self, *args, plan: Plan, mean_step_keys: float, validation_loss, started: float, tokens: int, **kwargs
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.plan = plan
         self.mean_step_keys, self.validation_loss = mean_step_keys, validation_loss
         self.started, self.epoch_started, self.tokens = started, time.perf_counter(), tokens
         self.model_accepts_loss_kwargs = False  # the Trainer divides by the parts of a step, as compute_loss expects
@@ -113,7 +116,8 @@ class WeightedTrainer(SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the loss in nats a key; `evaluate` never asks for the outputs."""
         shown = {name: inputs[name] for name in inputs if name not in PREDICTIONS}
-        logits = model(**shown, use_cache=False).logits
+        with self.plan.attention():
+            logits = model(**shown, use_cache=False).logits
         parts = self.current_gradient_accumulation_steps * self.accelerator.num_processes  # averaged over both
         return weighted_loss(logits, inputs) * parts / self.mean_step_keys
 
@@ -176,13 +180,16 @@ def train(
         processing_class=vocabulary.tokenizer(),
         data_collator=collate_rows,
         callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
+        plan=plan,
         mean_step_keys=keys / (len(rows) / settings.batch_size),
         validation_loss=validation_loss,
         started=time.perf_counter() - spent,
         tokens=sum(len(row["ids"]) for row in rows),
     )
     trainer.remove_callback(PrinterCallback)
+    keep_plan(checkpoints, plan)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # else its autocast stays on for good
     _refuse_diverged(trainer.state.best_metric, "of every epoch")
     processes.wait_for_all()  # the best checkpoint is loaded everywhere, so that the first process may remove it
     return [untrained | {"tokens_per_second": None}, *history(trainer.state.log_history)]

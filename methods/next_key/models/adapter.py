@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any, cast
 
-from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import PreTrainedModel
 
 from methods.next_key.embeddings import has_tied_rows
@@ -64,7 +65,10 @@ def save_adapter(model: PreTrainedModel, folder: Path, checkpoint: str | None) -
 
 
 def load_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """Return a saved adapter around its restricted base, for scoring."""
+    """Return a saved adapter around its restricted base, for scoring; trained rows stay in fp32, as they were saved."""
+    if PeftConfig.from_pretrained(str(folder)).modules_to_save:
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            layer.to(torch.float32)  # PEFT copies the layers as they are, and would round the rows to 16 bits
     return _as_model(PeftModel.from_pretrained(model, str(folder)))
 
 

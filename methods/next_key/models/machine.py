@@ -6,17 +6,20 @@ fails, so it comes only behind a check.
 
 import importlib.util
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import psutil
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Model = TypeVar("Model", bound=nn.Module)
 
 GIB = 2**30
+LEAST_WEIGHTS = 20_000_000  # of a model for which bf16 is timed on a CPU; below, casts take what products save
 UNSLOTH, TRANSFORMERS, SMALL = "Unsloth", "Transformers + PEFT", "Transformers, the whole model trained"
 
 
@@ -29,6 +32,7 @@ class Plan:
     dtype: str
     four_bit: bool
     why: str
+    undecided: bool = False  # fp32 until bf16 is timed on the model itself, see formats.py
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -50,13 +54,33 @@ class Plan:
         kind = self.device.partition(":")[0]
         return torch.autocast(kind, self.torch_dtype, enabled=self.is_mixed)
 
+    def attention(self) -> AbstractContextManager:
+        """Return the context for the forward pass of a training step.
+
+        On a CPU the backward pass of fused attention takes as long in bf16 as the rest of the layer, in fp32 it does
+        not; plain matrix products take bf16's speed.
+        """
+        is_slow = self.device == "cpu" and self.is_mixed
+        return sdpa_kernel(SDPBackend.MATH) if is_slow else nullcontext()
+
     def in_four_bits(self, why: str) -> "Plan":
         """Return the same plan with the frozen weights in 4 bits."""
         return replace(self, four_bit=True, why=f"{self.why}; 4 bits because {why}")
 
     def describe(self) -> dict[str, str | bool]:
-        """Return the fields, for environment.json."""
-        return asdict(self)
+        """Return what was decided, for environment.json."""
+        return {name: value for name, value in asdict(self).items() if name != "undecided"}
+
+    def as_trained(self, saved: Mapping[str, str]) -> "Plan":
+        """Return the plan in the number format in which a CPU trained, or went on to score, if this is a CPU too.
+
+        So scores stay what they were, whatever a timing would say today.
+        """
+        if not self.device == saved["device"] == "cpu":
+            return self
+        if saved["dtype"] == "bfloat16" and not cpu_has_bf16():
+            return replace(self, undecided=False, why="trained in bf16, which this CPU does not compute in, so fp32")
+        return replace(self, dtype=saved["dtype"], why=saved["why"], undecided=False)
 
 
 def import_unsloth() -> str:
@@ -125,7 +149,8 @@ def merging_plan() -> Plan:
 def choose_plan(parameters: int, already_four_bit: bool) -> Plan:
     """Return how a pretrained model of `parameters` weights runs here; `already_four_bit` if its files are."""
     device = current_device()
-    dtype, reasons = _precision(device)
+    dtype, reasons = _precision(device, parameters)
+    undecided = device == "cpu" and not reasons
     four_bit = already_four_bit
     if already_four_bit:
         reasons.append("the checkpoint itself is 4-bit")
@@ -134,12 +159,23 @@ def choose_plan(parameters: int, already_four_bit: bool) -> Plan:
         reasons.append(reason)
     path = TRANSFORMERS if WHY_NOT_UNSLOTH else UNSLOTH
     reasons += [WHY_NOT_UNSLOTH] if WHY_NOT_UNSLOTH else []
-    return Plan(path, device, dtype, four_bit, "; ".join(reasons))
+    return Plan(path, device, dtype, four_bit, "; ".join(reasons), undecided and not four_bit)
 
 
-def _precision(device: str) -> tuple[str, list[str]]:
+def cpu_has_bf16() -> bool:
+    """Return whether this CPU multiplies matrices of bf16 itself."""
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def _precision(device: str, parameters: int) -> tuple[str, list[str]]:
+    """Return a number format and the reason; none where bf16 on a CPU is still to be timed."""
+    if device == "cpu" and not cpu_has_bf16():
+        return "float32", ["this CPU has no arithmetic for bf16"]
+    if device == "cpu":
+        return "float32", [] if parameters >= LEAST_WEIGHTS else ["a model of this size gains nothing from 16 bits"]
     if not device.startswith("cuda"):
-        return "float32", [f"16 bits are slower and less exact than 32 on {device}"]
+        return "float32", [f"16 bits have not been measured on {device}"]
     name = torch.cuda.get_device_name(device)
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bfloat16", [f"{name} computes in bf16"]
