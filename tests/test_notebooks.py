@@ -252,7 +252,7 @@ def test_workflow_jobs_are_judged_from_the_table_of_jobs_to_early_verdicts(tmp_p
         "import parse_logs\n"
         "from commands import notebooks, workflows\n"
         "notebooks.prepare_environment()\n"
-        "parse_logs.SAMPLE_RUNS = 24\n"
+        "parse_logs.SAMPLE_RUNS = 15\n"
         "workflows.make_folders('sample_jobs', None)\n"
         "output = Path('results/sample_jobs/workflows/workflows.ipynb')\n"
         "notebooks.execute('notebooks/workflows', output, {'DATA': ['sample_jobs'], 'ROWS': 60})\n"
