@@ -45,7 +45,7 @@ class NextKey:
     `model` is a tiny model, a preset, a hub name or a local folder. `recipe` names the training settings in `RECIPES`
     (None: `tiny` or `lora`, by the model), `changes` what differs from them, such as `learning_rate=1e-3 max_epochs=8`;
     `settings` take the place of both. `key_embeddings` says how the keys of a pretrained model begin (None:
-    `template` where `templates`, the template of each key, are given, else `random`).
+    `random`); `template` needs `templates`, the template of each key.
     """
 
     method = "next_key"

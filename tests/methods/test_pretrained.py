@@ -38,11 +38,11 @@ def checkpoint(tmp_path_factory):
     return make
 
 
-def detector_of(folder: str, key_embeddings: str | None = None, settings: TrainingSettings = LORA) -> NextKey:
+def detector_of(folder: str, key_embeddings: str | None = "template", settings: TrainingSettings = LORA) -> NextKey:
     return NextKey(folder, 0, settings=settings, templates=TEMPLATES, key_embeddings=key_embeddings)
 
 
-def fitted(folder: str, tmp_path: Path, key_embeddings: str | None = None) -> NextKey:
+def fitted(folder: str, tmp_path: Path, key_embeddings: str | None = "template") -> NextKey:
     detector = detector_of(folder, key_embeddings)
     detector.fit(grammar(80), grammar(20, seed=1), tmp_path / "checkpoints")
     return detector
@@ -289,7 +289,7 @@ def test_wrong_choices_are_sentences(checkpoint):
         with pytest.raises(BadInput, match=match):
             NextKey(**wrong)
     assert NextKey(checkpoint()).key_embeddings == "random"
-    assert NextKey(checkpoint(), templates=TEMPLATES).key_embeddings == "template"
+    assert NextKey(checkpoint(), templates=TEMPLATES).key_embeddings == "random"  # what measured best
 
 
 def test_it_learns_the_grammar_with_lora_and_template_rows(checkpoint, tmp_path):

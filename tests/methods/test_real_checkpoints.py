@@ -50,7 +50,7 @@ def test_a_tokenizer_of_single_letters_is_told_once_before_training(tmp_path, ca
     """It trained to the end on keys that began as means of letters, and nobody was told."""
     folder = save_checkpoint(tmp_path / "model", "llama", True)
     letters().save_pretrained(folder)
-    detector = NextKey(str(folder), settings=LORA, templates=TEMPLATES)
+    detector = NextKey(str(folder), settings=LORA, templates=TEMPLATES, key_embeddings="template")
     detector.prepare(grammar(20))
     detector.fit(grammar(20), grammar(5, seed=1), tmp_path / "checkpoints")
     said = capsys.readouterr().out
