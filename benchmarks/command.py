@@ -6,7 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
+
 from core.ending import said_in_a_sentence
+from core.files import write
 
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
@@ -29,6 +32,19 @@ def run(options: argparse.Namespace, measure: Callable[[argparse.Namespace], dic
         return 0
 
     sys.exit(said_in_a_sentence(work, Path(sys.argv[0]).stem))
+
+
+def once(folder: Path, about: dict, measure: Callable[[], dict]) -> None:
+    """Keep `about` and what `measure` returns as a file of `folder`, named by the values; nothing if it is kept."""
+    name = "-".join(map(str, about.values())).replace(", ", "-").replace(" ", "_")
+    if not (path := folder / f"{name}.json").is_file():
+        write(path, about | measure())
+
+
+def kept(folder: Path) -> pl.DataFrame:
+    """Return what `once` has kept in `folder`, a row a file."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def readable(value: float | bool | None) -> str:

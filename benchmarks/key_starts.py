@@ -8,11 +8,11 @@ done is not run again. `benchmarks.key_embeddings` has the same question on a sm
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,7 +21,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from benchmarks.command import parser_of, run
+from benchmarks.command import kept, once, parser_of, run
 from benchmarks.pretraining import LORA, sequences_of
 from methods.next_key import NextKey, detector
 from methods.next_key.embeddings import mean_rows, noise_rows, restrict_to_keys
@@ -132,17 +132,10 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     for rate in options.rates:
         for seed in options.seeds:
             for name in options.starts:
-                path = (
-                    options.keep / f"{options.data}-{name.replace(', ', '-').replace(' ', '_')}-{rate:g}-s{seed}.json"
-                )
-                if not path.is_file():
-                    about = {"data": options.data, "start": name, "rate": rate, "seed": seed}
-                    print(f"\n{name}, learning rate {rate:g}, seed {seed}", flush=True)
-                    found = about | measure_start(data, options, name, rate, seed)
-                    path.write_text(json.dumps(found), encoding="utf-8")
-    kept = pl.DataFrame([json.loads(path.read_text(encoding="utf-8")) for path in sorted(options.keep.glob("*.json"))])
+                about = {"data": options.data, "start": name, "rate": rate, "seed": seed}
+                once(options.keep, about, partial(measure_start, data, options, name, rate, seed))
     values = ["loss_before", "loss_after", "cpu_seconds"]
-    means = kept.group_by("data", "rate", "start").agg(pl.len().alias("seeds"), pl.col(values).mean())
+    means = kept(options.keep).group_by("data", "rate", "start").agg(pl.len().alias("seeds"), pl.col(values).mean())
     figures = {}
     for row in means.sort("data", "rate", "loss_after").iter_rows(named=True):
         name = f"{row['data']} {row['rate']:g} {row['start']}:"

@@ -13,17 +13,17 @@ in --keep when it is done and is not run again, so the sizes, seeds and arms of 
 """
 
 import argparse
-import json
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
 
-from benchmarks.command import parser_of, run
+from benchmarks.command import kept, once, parser_of, run
 from evaluation import floors, metrics, rules
 from methods.next_key import NextKey
 from methods.next_key.models.machine import TRANSFORMERS, Plan
@@ -116,12 +116,6 @@ def measure_arm(data: Data, arm: str, model: str, size: int, seed: int) -> dict[
     return figures | {"cpu_seconds": time.process_time() - started}
 
 
-def kept(options: argparse.Namespace) -> pl.DataFrame:
-    """Return what all arms that are done found: `arm, size, seed` and the figures of `measure_arm`."""
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(options.keep.glob("*.json"))]
-    return pl.DataFrame(rows, infer_schema_length=None).sort("size", "arm", "seed")
-
-
 def summarize(found: pl.DataFrame) -> pl.DataFrame:
     """Return means over the seeds, and how many there were, one row an arm and size."""
     values = ["validation_loss", "average_precision", "average_precision_known", "f1", "cpu_seconds"]
@@ -159,11 +153,9 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     for seed in options.seeds:
         for size in options.sizes:
             for arm in options.arms:
-                path = options.keep / f"{arm.replace(', ', '-').replace(' ', '_')}-{size}-s{seed}.json"
-                if not path.is_file():
-                    figures = measure_arm(data, arm, options.model, size, seed)
-                    path.write_text(json.dumps({"arm": arm, "size": size, "seed": seed} | figures), encoding="utf-8")
-    found = kept(options)
+                about = {"arm": arm, "size": size, "seed": seed}
+                once(options.keep, about, partial(measure_arm, data, arm, options.model, size, seed))
+    found = kept(options.keep)
     if options.plot:
         plot(found, options.plot)
     figures = {}

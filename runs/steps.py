@@ -254,7 +254,7 @@ def report(
 
 
 def _strangest(run: Run, judged: pl.DataFrame, expected: Expected) -> pl.DataFrame:
-    """Return the strangest sequences of the test, whatever the threshold, each with the time of its begin.
+    """Return the strangest sequences of the test, whatever the threshold, each with the time of its begin if that has a year.
 
     Lines stand there as far as the log is at hand.
     """
@@ -267,7 +267,7 @@ def _strangest(run: Run, judged: pl.DataFrame, expected: Expected) -> pl.DataFra
     decision, data = run.read_decision(), run.data
     chosen, test = strangest(judged, decision), data.split("test")
     listed = ranked(chosen, test, data.templates, data.known_keys, decision, expected, lines, words={})
-    begins = test.select("sequence_id", time="start")
+    begins = test.select("sequence_id", time=reasons.dated("start"))
     listed = listed.drop("time").join(begins, on="sequence_id", how="left", maintain_order="left")
     return listed.select(*LISTED)
 

@@ -39,7 +39,7 @@ def test_an_arm_that_is_done_is_read_and_not_run_again(tmp_path, monkeypatch):
     figures = pretraining.measure(options)
     assert ran == ["tiny-llama", "bigram"]
     assert figures["20 tiny-llama: validation_loss"] == 0.5
-    assert json.loads((tmp_path / "keep" / "bigram-20-s0.json").read_text())["arm"] == "bigram"
+    assert json.loads((tmp_path / "keep" / "bigram-20-0.json").read_text())["arm"] == "bigram"
     assert options.plot.is_file()
 
 

@@ -9,7 +9,7 @@ from core import cells
 from core.errors import BadInput
 from core.raw_lines import RawLines
 from evaluation import fault_scores, unseen
-from evaluation.report.reasons import END, Choices, as_text, judged_rules
+from evaluation.report.reasons import END, Choices, as_text, dated, judged_rules
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "sequence_id": pl.String,
@@ -17,7 +17,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "flagged_by": pl.String,
     "length": pl.Int64,
     "worst_event": pl.Int64,
-    "start": pl.Datetime("us"),  # of the sequence, where the log has times
+    "start": pl.Datetime("us"),  # of the sequence, where the log has times and names their year
     "line": pl.Int64,
     "raw": pl.String,  # the line as it stands in the log, where that is at hand
     "key": pl.String,
@@ -50,7 +50,9 @@ def alarms(
     rules = [*judged_rules(judged), *unseen.handled_rules(judged)] if rules is None else rules
     flagged = judged.filter(pl.any_horizontal(f"flagged_{rule}" for rule in rules))
     found = flagged.join(
-        sequences.select("sequence_id", "keys", "lines", "start"), on="sequence_id", maintain_order="left"
+        sequences.select("sequence_id", "keys", "lines", dated("start").alias("start")),
+        on="sequence_id",
+        maintain_order="left",
     )
     worst = pl.col("worst_event")
     names = [pl.when(f"flagged_{rule}").then(pl.lit(rule)) for rule in rules]

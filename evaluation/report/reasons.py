@@ -10,6 +10,7 @@ from markupsafe import Markup
 from evaluation.rules import PAPER_RULE, RULE_TITLES
 
 END = "<end>"
+FIRST_YEAR = 1970  # of times that a log may name, those since its own start included
 SIGNS = ("unseen key", "unlikely key", "unlikely end", "excused by its counts", "missed")
 Choices = Sequence[tuple[str, float]]  # keys with their probabilities, the likeliest first
 
@@ -31,6 +32,11 @@ def as_share(share: float) -> str:
 def as_tail(tail: float) -> str:
     """Write a tail probability for people, with two digits that count: `0.031`, `1.2e-05`."""
     return f"{tail:.2g}"
+
+
+def dated(times: str) -> pl.Expr:
+    """Return a column of times, null where the log names no year: parsing puts such times before `FIRST_YEAR`."""
+    return pl.when(pl.col(times).dt.year() >= FIRST_YEAR).then(times).alias(times)
 
 
 def in_words(key: str, templates: Mapping[str, str | None]) -> str:

@@ -69,6 +69,12 @@ def test_an_alarm_says_when_its_sequence_began_and_shows_the_line_as_it_stood(tm
     assert (row["start"], row["raw"]) == (datetime(2026, 3, 2, 8, 0), "08:00:05 line 5")
 
 
+def test_a_time_whose_log_names_no_year_is_not_shown_with_one():
+    """Alarms of a syslog were said to be of 1904."""
+    syslog = ABC.with_columns(start=pl.lit(datetime(1904, 12, 31, 20, 0), pl.Datetime("us")))
+    assert alarms(judged({}), syslog, {}, always_a)["start"].to_list() == [None]
+
+
 @pytest.mark.parametrize("words", ["a; b", "", "<10%; x"])
 def test_what_was_expected_is_read_as_it_was_written(words):
     """A template with a semicolon was shown as two choices, the second without a share."""
