@@ -254,9 +254,9 @@ def report(
 
 
 def _strangest(run: Run, judged: pl.DataFrame, expected: Expected) -> pl.DataFrame:
-    """Return the strangest sequences of the test, whatever the threshold, each with the time of its begin if that has a year.
+    """Return the strangest sequences of the test, whatever the threshold, each with the time of its begin.
 
-    Lines stand there as far as the log is at hand.
+    There is none where the log names no year. Lines stand there as far as the log is at hand.
     """
 
     def lines(numbers: list[int]) -> pl.DataFrame:

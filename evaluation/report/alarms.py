@@ -49,11 +49,8 @@ def alarms(
     """
     rules = [*judged_rules(judged), *unseen.handled_rules(judged)] if rules is None else rules
     flagged = judged.filter(pl.any_horizontal(f"flagged_{rule}" for rule in rules))
-    found = flagged.join(
-        sequences.select("sequence_id", "keys", "lines", dated("start").alias("start")),
-        on="sequence_id",
-        maintain_order="left",
-    )
+    about = sequences.select("sequence_id", "keys", "lines", dated("start"))
+    found = flagged.join(about, on="sequence_id", maintain_order="left")
     worst = pl.col("worst_event")
     names = [pl.when(f"flagged_{rule}").then(pl.lit(rule)) for rule in rules]
     found = found.with_columns(
