@@ -6,21 +6,61 @@ Papermill's own command line shows a person a traceback where a sentence will do
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import papermill
+from jupyter_client import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from papermill.exceptions import PapermillExecutionError
 
 from core.errors import BadInput
 from core.files import disk_fault, replace, told
 
 ROOT = Path(__file__).resolve().parents[1]
+QUIET = "--log-level=CRITICAL"  # of a kernel: its sockets complain when they are closed
+IMPORTED = "--IPKernelApp.exec_lines=['import methods.next_key, utils']"  # what the notebooks of a run begin with
 
 
-def execute(name: str, output: Path, parameters: dict) -> None:
-    """Run the notebook `name` in the current folder and keep it as `output` when it has come to its end."""
-    with _made(output.parent), told(output), replace(output) as place:
+class Kernels(ExitStack):
+    """The kernels of a run's notebooks: each is begun, and imports, while the notebook before still runs.
+
+    Half of the time of a small log is that torch and Transformers are imported three times.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: AsyncKernelManager | None = None
+        self.one_at_a_time = find_spec("unsloth") is not None  # it takes memory of the card when it is imported
+
+    def take(self, another: bool) -> AsyncKernelManager:
+        """Return a kernel for the next notebook; begin that of `another` one after it."""
+        taken = self.begun or self._begin()
+        self.begun = self._begin() if another and not self.one_at_a_time else None
+        return taken
+
+    def _begin(self) -> AsyncKernelManager:
+        kernel = AsyncKernelManager(kernel_name="python3")
+        run_sync(kernel.start_kernel)(extra_arguments=[QUIET, IMPORTED])
+        self.callback(_end, kernel)
+        return kernel
+
+
+def _end(kernel: AsyncKernelManager) -> None:
+    if kernel.has_kernel:
+        run_sync(kernel.shutdown_kernel)(now=True)
+
+
+def execute(name: str, output: Path, parameters: dict, kernels: Kernels | None = None, another: bool = False) -> None:
+    """Run the notebook `name` in the current folder and keep it as `output` when it has come to its end.
+
+    In one of `kernels`, which then begin that of `another` notebook, or in a kernel of its own.
+    """
+    with ExitStack() as after, _made(output.parent), told(output), replace(output) as place:
+        kernel = kernels.take(another) if kernels is not None else None
+        if kernel is not None:
+            after.callback(_end, kernel)
         try:
             papermill.execute_notebook(
                 ROOT / f"{name}.ipynb",
@@ -29,7 +69,8 @@ def execute(name: str, output: Path, parameters: dict) -> None:
                 kernel_name="python3",
                 progress_bar=False,
                 stdout_file=sys.stdout,
-                extra_arguments=["--log-level=CRITICAL"],  # of the kernel: its sockets complain when they are closed
+                extra_arguments=[QUIET],
+                km=kernel,
             )
         except PapermillExecutionError as error:
             if error.ename == "BadInput":

@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from commands.folders import make_data
-from commands.notebooks import execute, prepare_environment
+from commands.notebooks import Kernels, execute, prepare_environment
 from commands.options import ALPHA, changes, check, parser_of, said
 from core import cells
 from core.data import open_data
@@ -96,17 +96,18 @@ def run_notebooks(options: argparse.Namespace) -> None:
         "test": {"PREVALENCE": options.prevalence, "UNSEEN": options.unseen, "ENCODER": options.encoder},
     }
     done = steps_done(begun, options) if begun else 0
-    for number, name in enumerate(STEPS, start=1):
-        output = folder / f"{name}.ipynb"
-        if number <= done:
-            print(f"[{number}/3] {name}.ipynb: done already, see {output.as_posix()}")
-            continue
-        if number == done + 1:
-            unmark(folder, list(STEPS)[done:])
-        print(f"[{number}/3] {name}.ipynb", flush=True)
-        started = time.perf_counter()
-        execute(name, output, parameters | own[name])
-        print(f"[{number}/3] {name}.ipynb took {time.perf_counter() - started:.0f} s", flush=True)
+    with Kernels() as kernels:
+        for number, name in enumerate(STEPS, start=1):
+            output = folder / f"{name}.ipynb"
+            if number <= done:
+                print(f"[{number}/3] {name}.ipynb: done already, see {output.as_posix()}")
+                continue
+            if number == done + 1:
+                unmark(folder, list(STEPS)[done:])
+            print(f"[{number}/3] {name}.ipynb", flush=True)
+            started = time.perf_counter()
+            execute(name, output, parameters | own[name], kernels, another=number < len(STEPS))
+            print(f"[{number}/3] {name}.ipynb took {time.perf_counter() - started:.0f} s", flush=True)
     if done < len(STEPS):
         marks.mark(
             find_run(options.data, options.model, options.seed),

@@ -13,6 +13,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from papermill.iorw import load_notebook_node, write_ipynb
 from papermill.parameterize import parameterize_notebook
 
+from commands.notebooks import Kernels
 from evaluation.show import notebook
 
 
@@ -38,4 +39,5 @@ def execute_here(path: Path, place: Path, parameters: dict, **_) -> None:
 def notebooks_here(monkeypatch) -> None:
     """Let commands execute notebooks by `execute_here`; tables and figures are not printed, as in a kernel."""
     monkeypatch.setattr(papermill, "execute_notebook", execute_here)
+    monkeypatch.setattr(Kernels, "_begin", lambda _: None)
     monkeypatch.setattr(notebook, "display", lambda *_, **__: None)

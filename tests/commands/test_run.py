@@ -38,7 +38,7 @@ class Notebooks:
     def __init__(self) -> None:
         self.executed, self.dies_after = [], None
 
-    def __call__(self, name: str, output: Path, parameters: dict) -> None:
+    def __call__(self, name: str, output: Path, parameters: dict, kernels: object, another: bool) -> None:
         self.executed.append(name)
         getattr(self, name)(parameters)
         output.write_text(json.dumps(parameters))
