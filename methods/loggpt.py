@@ -42,6 +42,7 @@ from methods.parts import disk, reinforce
 from methods.parts.learning import draw, learn
 from methods.parts.recipes import TrainingSettings
 from methods.parts.reinforce import Episodes, Policy, Rollout, key_choices
+from methods.parts.threads import one_thread
 
 REINFORCEMENTS = ("ppo", "released", "logllama")
 VALIDATED_AT_ONCE = 256
@@ -167,19 +168,20 @@ class LogGPT:
             policy.mean_rewards[policy.mean_rewards.isfinite().sum()] = self.mean_reward(policy, *validated)
             return self.detector.loss(validation)
 
-        curve = learn(
-            policy,
-            batches,
-            lambda rollout: self.policy_loss(policy, rollout),
-            validate,
-            learning_rate=settings.learning_rate,
-            max_epochs=settings.episodes,
-            patience=settings.episodes,
-            seed=self.seed,
-            checkpoints=checkpoints,
-            belongs_to=f"{self.name}, {settings.episodes} episodes, {len(keys)} keys, {keys[0]} to {keys[-1]}",
-            keep_last=True,
-        )
+        with one_thread(self.detector.plan.on_one_thread):
+            curve = learn(
+                policy,
+                batches,
+                lambda rollout: self.policy_loss(policy, rollout),
+                validate,
+                learning_rate=settings.learning_rate,
+                max_epochs=settings.episodes,
+                patience=settings.episodes,
+                seed=self.seed,
+                checkpoints=checkpoints,
+                belongs_to=f"{self.name}, {settings.episodes} episodes, {len(keys)} keys, {keys[0]} to {keys[-1]}",
+                keep_last=True,
+            )
         return curve.with_columns(reward=pl.Series(policy.mean_rewards.tolist(), dtype=pl.Float64))
 
     def episodes(self, sequences: Sequences, labeled: Sequences = ()) -> tuple[Episodes, Tensor]:

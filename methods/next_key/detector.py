@@ -34,6 +34,7 @@ from methods.next_key.scoring import likeliest, mean_validation_loss, score_sequ
 from methods.next_key.vocabulary import Vocabulary
 from methods.parts import choices, disk
 from methods.parts.recipes import TrainingSettings
+from methods.parts.threads import one_thread
 
 disable_progress_bar()  # one bar for each saved checkpoint would drown the line an epoch
 set_verbosity_error()  # its notices are about checkpoints that this package writes and reads itself
@@ -156,7 +157,8 @@ class NextKey:
                     self.plan = self.plan.in_four_bits("nothing larger fitted")
                 self.prepare(train_sequences, load.checkpointing)
             data = (self.model, self.vocabulary, train_sequences, validation)
-            return train(*data, self.settings, self.plan, load, self.seed, Path(checkpoints))
+            with one_thread(self.plan.on_one_thread):
+                return train(*data, self.settings, self.plan, load, self.seed, Path(checkpoints))
 
         rows = fit_in_memory(attempt, first, lambda: self.plan)
         self.plan = checked_format(self.model, self.plan, self.vocabulary, validation, self.settings.context)

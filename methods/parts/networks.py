@@ -14,6 +14,7 @@ from core.data import Labeled
 from core.keys import KeyNumbers, Sequences
 from methods.parts import disk
 from methods.parts.learning import DEVICE, Batch, learn
+from methods.parts.threads import one_thread
 
 
 class NetworkDetector:
@@ -24,6 +25,7 @@ class NetworkDetector:
     reads, learns = "keys", "normals"
     settings_type: type
     settings: Any  # of `settings_type`; read here: learning_rate, max_epochs, patience
+    on_one_thread = False  # the training, where that is faster
     keys: KeyNumbers
     network: nn.Module
 
@@ -62,18 +64,19 @@ class NetworkDetector:
         checkpoints: Path,
     ) -> pl.DataFrame:
         first, last = self.keys.keys[0], self.keys.keys[-1]
-        return learn(
-            self.network,
-            batches,
-            loss,
-            validate,
-            learning_rate=self.settings.learning_rate,
-            max_epochs=self.settings.max_epochs,
-            patience=self.settings.patience,
-            seed=self.seed,
-            checkpoints=checkpoints,
-            belongs_to=f"{self._title} with {len(self.keys)} keys, {first} to {last}",
-        )
+        with one_thread(self.on_one_thread):
+            return learn(
+                self.network,
+                batches,
+                loss,
+                validate,
+                learning_rate=self.settings.learning_rate,
+                max_epochs=self.settings.max_epochs,
+                patience=self.settings.patience,
+                seed=self.seed,
+                checkpoints=checkpoints,
+                belongs_to=f"{self._title} with {len(self.keys)} keys, {first} to {last}",
+            )
 
     @property
     def _title(self) -> str:

@@ -22,6 +22,8 @@ class WindowDetector(NetworkDetector):
     Its settings also have `history` and `batch_size`.
     """
 
+    on_one_thread = True  # LSTMs
+
     def _read(self, sequences: Sequences) -> Sequences:
         """Return the sequences as the network is to read them."""
         return sequences

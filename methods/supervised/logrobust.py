@@ -51,6 +51,7 @@ class LogRobust(MessageClassifier):
     """LogRobust's classifier. `fit`, then `score`; `save` and `load` give the same scores."""
 
     method, model, settings_type = "logrobust", "bilstm", Settings
+    on_one_thread = True  # an LSTM
 
     def network_of(self, size: int) -> Network:
         """Return the untrained network for vectors of this size."""

@@ -63,6 +63,11 @@ class Plan:
         is_slow = self.device == "cpu" and self.is_mixed
         return sdpa_kernel(SDPBackend.MATH) if is_slow else nullcontext()
 
+    @property
+    def on_one_thread(self) -> bool:
+        """Whether training is faster so, which that of a model made from a config is."""
+        return self.path == SMALL
+
     def in_four_bits(self, why: str) -> "Plan":
         """Return the same plan with the frozen weights in 4 bits."""
         return replace(self, four_bit=True, why=f"{self.why}; 4 bits because {why}")
