@@ -8,6 +8,8 @@ done is not run again. `benchmarks.key_embeddings` has the same question on a sm
 """
 
 import argparse
+import random
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,12 +27,14 @@ from benchmarks.command import kept, once, parser_of, run
 from benchmarks.pretraining import LORA, sequences_of
 from methods.next_key import NextKey, detector
 from methods.next_key.embeddings import mean_rows, noise_rows, restrict_to_keys
+from methods.next_key.models.hub import load_tokenizer
 from methods.next_key.models.machine import TRANSFORMERS, Plan
 from methods.next_key.vocabulary import Vocabulary
 from methods.words.encoders import text_encoder
 from utils import Data, open_data
 
 SIZE = 200
+FITTED = 4_000  # words
 Rows = Callable[[Tensor, list[list[int]], Tensor], tuple[Tensor, Tensor | None]]  # of the model's own rows, the words
 # of each token and noise (tokens, width): the rows of the input, and of an output apart from it, or None: tied
 
@@ -66,19 +70,42 @@ def at_length_of(rows: Tensor, noise: Tensor) -> Tensor:
     return rows / rows.norm(dim=1, keepdim=True) * noise.norm(dim=1).mean()
 
 
-def encoded(data: Data, encoder: str, vocabulary: Vocabulary) -> Rows:
-    """Return a start from sentence vectors of the templates, by a random projection to the width of the model."""
+def encoded(data: Data, encoder: str, vocabulary: Vocabulary, model: str | None) -> Rows:
+    """Return a start from sentence vectors of the templates, brought to the width of the model by a projector.
+
+    It is fitted to the words of the tokenizer of `model`, from the vector of each to its own row; without a model it is
+    random, which keeps distances all the same.
+    """
     keys = [vocabulary.name(token) for token in range(vocabulary.tokens)]
     texts = [data.templates.get(key) or key for key in keys]
-    vectors = torch.from_numpy(np.asarray(text_encoder(encoder, texts)(texts)))
+    ids = word_ids(model) if model else {}
+    vectors = torch.from_numpy(np.asarray(text_encoder(encoder, [*texts, *ids])([*texts, *ids]))).float()
 
     def rows(own: Tensor, words: list[list[int]], noise: Tensor) -> tuple[Tensor, None]:
-        chance = torch.Generator().manual_seed(0)
-        projected = vectors.float() @ torch.randn(vectors.shape[1], noise.shape[1], generator=chance)
+        if ids:
+            projector = ridge(vectors[len(texts) :], own[list(ids.values())].float())
+        else:
+            projector = torch.randn(vectors.shape[1], noise.shape[1], generator=torch.Generator().manual_seed(0))
+        projected = vectors[: len(texts)] @ projector
         known = torch.tensor([key in vocabulary.keys for key in keys])[:, None]
         return torch.where(known, at_length_of(projected - projected.mean(0), noise), noise), None
 
     return rows
+
+
+def word_ids(model: str) -> dict[str, int]:
+    """Return whole words of a tokenizer with their token ids, FITTED drawn with a seed."""
+    found = load_tokenizer(model).get_vocab()
+    whole = {text[1:]: number for text, number in sorted(found.items()) if re.fullmatch("[Ġ▁][A-Za-z]{3,}", text)}
+    return dict(random.Random(0).sample(sorted(whole.items()), min(FITTED, len(whole))))
+
+
+def ridge(inputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the linear map (inputs' width, targets' width) of least squares, lightly held back."""
+    centered = inputs - inputs.mean(0)
+    squares = centered.T @ centered
+    squares += 0.01 * squares.trace() / len(squares) * torch.eye(len(squares))
+    return torch.linalg.solve(squares, centered.T @ (targets - targets.mean(0)))
 
 
 STARTS: dict[str, Rows | None] = {  # None: KEY_EMBEDDINGS of this name, as it is
@@ -89,6 +116,7 @@ STARTS: dict[str, Rows | None] = {  # None: KEY_EMBEDDINGS of this name, as it i
     "template in, random out": template_in,
     "random in, random out": noise_apart,
     "encoder": None,
+    "encoder, fitted projector": None,
 }
 
 
@@ -111,7 +139,9 @@ def starter(rows: Rows) -> Callable:
 def measure_start(data: Data, options: argparse.Namespace, name: str, rate: float, seed: int) -> dict[str, float]:
     """Return the validation loss in nats a key before and after training, and the CPU seconds of it."""
     train, validation, _ = sequences_of(data, SIZE, seed)
-    rows = encoded(data, options.encoder, Vocabulary.of(train)) if name == "encoder" else STARTS[name]
+    fitted_to = options.model if "fitted" in name else None
+    is_encoded = name.startswith("encoder")
+    rows = encoded(data, options.encoder, Vocabulary.of(train), fitted_to) if is_encoded else STARTS[name]
     wanted = name if name in ("random", "template") else "template"
     settings = replace(LORA, learning_rate=rate)
     model = NextKey(options.model, seed, settings=settings, templates=data.templates, key_embeddings=wanted)
