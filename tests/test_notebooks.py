@@ -246,7 +246,7 @@ def test_methods_that_learn_from_labels_stand_beside_a_tree(labeled, tmp_path):
 
 @pytest.mark.slow
 def test_workflow_jobs_are_judged_from_the_table_of_jobs_to_early_verdicts(tmp_path):
-    """Its own command has no fewer rows and runs than a person wants, so a script sets those; one folder is enough."""
+    """Its own command has more rows, epochs and runs than a test wants, so a script sets those; one folder is enough."""
     script = (
         "from pathlib import Path\n"
         "import parse_logs\n"
@@ -255,7 +255,7 @@ def test_workflow_jobs_are_judged_from_the_table_of_jobs_to_early_verdicts(tmp_p
         "parse_logs.SAMPLE_RUNS = 15\n"
         "workflows.make_folders('sample_jobs', None)\n"
         "output = Path('results/sample_jobs/workflows/workflows.ipynb')\n"
-        "notebooks.execute('notebooks/workflows', output, {'DATA': ['sample_jobs'], 'ROWS': 60})\n"
+        "notebooks.execute('notebooks/workflows', output, {'DATA': ['sample_jobs'], 'ROWS': 60, 'EPOCHS': 2})\n"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     asked = [sys.executable, "-c", script]
