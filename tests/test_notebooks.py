@@ -246,7 +246,7 @@ def test_methods_that_learn_from_labels_stand_beside_a_tree(labeled, tmp_path):
 
 @pytest.mark.slow
 def test_workflow_jobs_are_judged_from_the_table_of_jobs_to_early_verdicts(tmp_path):
-    """Its own command has more rows, epochs and runs than a test wants, so a script sets those; one folder is enough."""
+    """Its command has more rows, epochs and runs than a test wants, so a script sets those; one folder is enough."""
     script = (
         "from pathlib import Path\n"
         "import parse_logs\n"
