@@ -81,7 +81,7 @@ class NextKey:
     @cached_property
     def plan(self) -> Plan:
         """Return which path this model takes on this machine, in which number format, and why."""
-        return small_plan() if self.checkpoint is None else hub.plan_for(self.checkpoint)
+        return small_plan() if self.checkpoint is None else hub.plan_for(self.checkpoint, self.settings.context)
 
     @cached_property
     def model(self) -> PreTrainedModel:

@@ -5,7 +5,7 @@ So a command can tell whether a finished run is the one that is asked for before
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from core.asked import short_name, shown
@@ -92,12 +92,14 @@ def original(checkpoint: str) -> str:
 def choose_recipe(name: str | None, checkpoint: str | None, changes: str | None = None) -> TrainingSettings:
     """Return the training settings of RECIPE, those that suit the model if it is None, with the `changes` of SET.
 
-    Raise BadInput for another recipe, and for what SET cannot change.
+    A model made from a config is trained whole whatever the recipe says. Raise BadInput for another recipe, and for
+    what SET cannot change.
     """
     name = name or ("lora" if checkpoint else "tiny")
     if name not in RECIPES:
         raise BadInput(f"There is no RECIPE {shown(name)}; choose one of {', '.join(RECIPES)}.")
-    return changed(RECIPES[name], changes)
+    settings = RECIPES[name] if checkpoint else replace(RECIPES[name], lora_rank=None, lora_alpha=None)
+    return changed(settings, changes)
 
 
 def choose_key_embeddings(wanted: str | None, checkpoint: str | None, has_templates: bool, model: str) -> str:

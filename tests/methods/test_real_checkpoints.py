@@ -92,6 +92,14 @@ def test_what_has_no_config_is_told_so_in_a_folder_and_on_the_hub(tmp_path):
 # ------------------------------------------------------------------------------------------------------- the folder
 
 
+def test_a_context_that_the_model_does_not_reach_is_a_sentence(tmp_path):
+    """Positions that a model learned one by one end in an index error, far into the training."""
+    folder = save_checkpoint(tmp_path / "base", "llama", True)
+    with pytest.raises(BadInput, match=r"reads 512 tokens at most, not 513; add context=512 to SET"):
+        NextKey(str(folder), changes="context=513").prepare([["a", "b"]])
+    assert NextKey(str(folder), changes="context=512").plan
+
+
 def test_a_checkpoint_without_weights_leaves_no_run_folder(workspace):
     folder = save_checkpoint(workspace / "model", "llama", False)
     (folder / "model.safetensors").unlink()

@@ -46,6 +46,16 @@ def test_a_model_that_is_trained_whole_has_no_settings_of_lora():
         changed(RECIPES["tiny"], "lora_rank=8")
 
 
+@pytest.mark.parametrize("recipe", ["lora", "paper"])
+def test_a_recipe_with_lora_trains_a_tiny_model_whole(recipe, tmp_path):
+    """Saving failed after the training: there was no adapter to save."""
+    detector = NextKey("tiny-llama", recipe=recipe, changes="max_epochs=1 batch_size=8")
+    assert detector.settings.lora_rank is None and detector.settings.learning_rate == RECIPES[recipe].learning_rate
+    detector.fit(grammar(20), grammar(5), tmp_path / "checkpoints")
+    detector.save(tmp_path / "model")
+    assert NextKey.load(tmp_path / "model").score(grammar(5)).equals(detector.score(grammar(5)))
+
+
 def test_an_epoch_of_a_small_data_set_has_a_least_number_of_steps_and_the_same_gradient(tmp_path, monkeypatch):
     """LoRA took 12 steps an epoch on the sample, and was far from done after 13 of them."""
     few = TrainingSettings(context=24, batch_size=8, max_epochs=2, least_steps=9)

@@ -23,14 +23,21 @@ from methods.next_key.models.machine import UNSLOTH, Plan, choose_plan, current_
 from methods.parts.loading import FAULTS, LOADING, loading_fault
 
 
-def plan_for(checkpoint: str) -> Plan:
-    """Return how this checkpoint runs on this machine, from its config alone: nothing large is downloaded yet."""
+def plan_for(checkpoint: str, context: int | None = None) -> Plan:
+    """Return how this checkpoint runs on this machine, from its config alone: nothing large is downloaded yet.
+
+    Raise BadInput if it reads fewer tokens than `context`: some models then stop with an index error, others go on and
+    read what they were never trained for.
+    """
     try:
         config = AutoConfig.from_pretrained(checkpoint, **LOADING)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(_without_quantization(config), **LOADING)
     except FAULTS as error:
         raise loading_fault(error, checkpoint) from error
+    most = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if context and most and context > most:
+        raise BadInput(f"{checkpoint} reads {most} tokens at most, not {context}; add context={most} to SET.")
     model.tie_weights()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return choose_plan(parameters, already_four_bit=_is_quantized(config))
