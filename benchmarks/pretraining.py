@@ -139,6 +139,9 @@ def plot(found: pl.DataFrame, path: Path) -> None:
             axes.plot(means["size"], means[name], color=f"C{number}", label=arm if len(own) else None)
             axes.scatter(own["size"], own[name], color=f"C{number}", s=12)
         axes.set(xscale="log", xlabel="training sequences", title=title)
+        sizes = sorted(set(found["size"]))
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(
         *panels[1].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=5

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from evaluation.metrics import precision_recall
 from evaluation.show.plots import ANOMALY, NORMAL, PALE
@@ -18,7 +19,6 @@ def headline(best: Mapping[str, Mapping[str, float | None]]) -> Figure:
     kinds = list(next(iter(best.values())))
     width, colors = 0.8 / len(kinds), (ANOMALY, PALE, NORMAL)
     for number, (kind, color) in enumerate(zip(kinds, colors, strict=True)):
-        axes.bar([], [], color=color, label=kind)  # in the legend whether or not each data set has one
         for place, values in enumerate(best.values()):
             value, x = values[kind], place + (number - (len(kinds) - 1) / 2) * width
             if value is not None:
@@ -26,7 +26,8 @@ def headline(best: Mapping[str, Mapping[str, float | None]]) -> Figure:
                 axes.text(x, value + 0.01, f"{value:.2f}".lstrip("0"), ha="center", va="bottom", fontsize=8)
     axes.set(xticks=range(len(best)), xticklabels=list(best), ylabel="F1", ylim=(0, 1.1))
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=len(kinds))
+    shown = [Patch(color=color, label=kind) for kind, color in zip(kinds, colors, strict=True)]
+    figure.legend(handles=shown, frameon=False, fontsize=8, loc="outside lower center", ncols=len(kinds))
     return figure
 
 

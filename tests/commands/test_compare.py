@@ -268,6 +268,17 @@ def test_the_sentence_names_who_does_not_beat_what_learns_nothing():
     assert "Not above it: b/y (0.700)." in sentence
 
 
+def test_the_legend_of_the_figure_of_the_readme_has_the_colors_of_its_bars():
+    """All three were blue, none of which any of the bars of two data sets had."""
+    figure = compare_plots.headline({"a": {"ours": 0.9, "floor": 0.8, "rival": None}})
+    (axes,), (legend,) = figure.axes, figure.legends
+    shown = {
+        text.get_text(): patch.get_facecolor() for text, patch in zip(legend.texts, legend.get_patches(), strict=True)
+    }
+    assert list(shown) == ["ours", "floor", "rival"] and len(set(shown.values())) == 3
+    assert [bar.get_facecolor() for bar in axes.patches] == [shown["ours"], shown["floor"]]
+
+
 def test_figures_of_one_seed_and_of_several_are_drawn(tmp_path):
     compare_plots.f1_points(F1, F1.select("seed", "a")).savefig(tmp_path / "points.png")
     found = comparison.critical_difference(F1)
