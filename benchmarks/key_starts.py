@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from benchmarks.command import kept, once, parser_of, run
 from benchmarks.pretraining import LORA, sequences_of
+from core.asked import short_name
 from methods.next_key import NextKey, detector
 from methods.next_key.embeddings import mean_rows, noise_rows, restrict_to_keys
 from methods.next_key.models.hub import load_tokenizer
@@ -94,7 +95,7 @@ def encoded(data: Data, encoder: str, vocabulary: Vocabulary, model: str | None)
 
 
 def word_ids(model: str) -> dict[str, int]:
-    """Return whole words of a tokenizer with their token ids, FITTED drawn with a seed."""
+    """Return tokens of a tokenizer that begin a word, most of them whole ones, with their ids; FITTED of them."""
     found = load_tokenizer(model).get_vocab()
     whole = {text[1:]: number for text, number in sorted(found.items()) if re.fullmatch("[Ġ▁][A-Za-z]{3,}", text)}
     return dict(random.Random(0).sample(sorted(whole.items()), min(FITTED, len(whole))))
@@ -108,7 +109,7 @@ def ridge(inputs: Tensor, targets: Tensor) -> Tensor:
     return torch.linalg.solve(squares, centered.T @ (targets - targets.mean(0)))
 
 
-STARTS: dict[str, Rows | None] = {  # None: KEY_EMBEDDINGS of this name, as it is
+STARTS: dict[str, Rows | None] = {  # None: KEY_EMBEDDINGS of this name as it is, or `encoded`
     "random": None,
     "template": None,
     "template scaled": scaled,
@@ -162,13 +163,16 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     for rate in options.rates:
         for seed in options.seeds:
             for name in options.starts:
-                about = {"data": options.data, "start": name, "rate": rate, "seed": seed}
+                about = {"model": short_name(options.model), "data": options.data, "start": name}
+                about |= {"encoder": short_name(options.encoder or "words")} if name.startswith("encoder") else {}
+                about |= {"rate": rate, "seed": seed}
                 once(options.keep, about, partial(measure_start, data, options, name, rate, seed))
     values = ["loss_before", "loss_after", "cpu_seconds"]
-    means = kept(options.keep).group_by("data", "rate", "start").agg(pl.len().alias("seeds"), pl.col(values).mean())
+    by = ("model", "data", "rate", "start")
+    means = kept(options.keep).group_by(by).agg(pl.len().alias("seeds"), pl.col(values).mean())
     figures = {}
-    for row in means.sort("data", "rate", "loss_after").iter_rows(named=True):
-        name = f"{row['data']} {row['rate']:g} {row['start']}:"
+    for row in means.sort(*by[:3], "loss_after").iter_rows(named=True):
+        name = f"{row['model']} {row['data']} {row['rate']:g} {row['start']}:"
         figures |= {f"{name} {what}": row[what] for what in ("seeds", *values)}
     return figures
 

@@ -1,13 +1,14 @@
 """One core or all of them: how long small networks learn on each, alone and beside another busy process.
 
-    python -m benchmarks.threads --data hdfs_2pct [--supervised hdfs_2pct_supervised] [--json FILE]
+    OMP_WAIT_POLICY=PASSIVE python -m benchmarks.threads --data hdfs_2pct [--supervised FOLDER] [--busy] [--json FILE]
 
-Each detector learns EPOCHS epochs of ROWS sequences in turns on one thread and on all, as `methods/parts/threads.py`
-has it for some of them; threads wait without spinning, as they do in every command. With --busy one other process
-computes all the while.
+Each detector learns EPOCHS epochs in turns on one thread and on all, as `methods/parts/threads.py` has it for some of
+them: ROWS normal sequences, or all of --supervised that have a label. Threads are to wait without spinning, as they do
+in the runs of every command. With --busy one other process computes all the while.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.command import parser_of, run
+from core.errors import BadInput
 from methods.deeplog import DeepLog
 from methods.loganomaly import LogAnomaly
 from methods.logbert import LogBERT
@@ -61,7 +63,10 @@ def seconds_of(kind: type, data: Data, threads: int) -> float:
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
     """Return the shortest seconds of TURNS turns on one thread and on all, and their ratio."""
-    every, figures = torch.get_num_threads(), {"threads": float(torch.get_num_threads())}
+    every = torch.get_num_threads()
+    if every == 1 or os.environ.get("OMP_WAIT_POLICY") != "PASSIVE":
+        raise BadInput("Set OMP_WAIT_POLICY=PASSIVE, leave OMP_NUM_THREADS unset, and try on two cores or more.")
+    figures = {"threads": float(every)}
     kinds = [(kind, open_data(options.data)) for kind in NORMALS]
     kinds += [(kind, open_data(options.supervised)) for kind in LABELS if options.supervised]
     with busy_process() if options.busy else nullcontext():

@@ -3,6 +3,7 @@
 Papermill's own command line shows a person a traceback where a sentence will do.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from core.files import disk_fault, replace, told
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = "--log-level=CRITICAL"  # of a kernel: its sockets complain when they are closed
 IMPORTED = "--IPKernelApp.exec_lines=['import methods.next_key, utils']"  # what the notebooks of a run begin with
+logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it says comes again as an exception
 
 
 class Kernels(ExitStack):
@@ -36,7 +38,7 @@ class Kernels(ExitStack):
 
     def take(self, another: bool) -> AsyncKernelManager:
         """Return a kernel for the next notebook; begin that of `another` one after it."""
-        taken = self.begun or self._begin()
+        taken = self.begun if self.begun and run_sync(self.begun.is_alive)() else self._begin()
         self.begun = self._begin() if another and not self.one_at_a_time else None
         return taken
 
@@ -72,6 +74,13 @@ def execute(name: str, output: Path, parameters: dict, kernels: Kernels | None =
                 extra_arguments=[QUIET],
                 km=kernel,
             )
+        except RuntimeError as error:
+            if "Kernel died" not in str(error):
+                raise
+            raise BadInput(
+                f"The process of {name}.ipynb was ended from outside, as it is where memory runs out; close other "
+                "programs, or try on a larger machine. The same command goes on where it was."
+            ) from error
         except PapermillExecutionError as error:
             if error.ename == "BadInput":
                 raise BadInput(error.evalue) from None

@@ -143,6 +143,10 @@ def disk_fault(error: BaseException, path: str = "the folder") -> BadInput | Non
     Libraries that write weights say it in words alone.
     """
     number, text = getattr(error, "errno", None), str(error)
+    if number == errno.EFBIG or "File too large" in text:
+        return BadInput(
+            f"{path} could not be written: a file may not be so large here; see `ulimit -f`, then try again."
+        )
     if number in _FULL or any(words in text for words in _FULL_WORDS):
         return BadInput(f"The disk is full: {path} could not be written; free some space, then try again.")
     is_closed = number in _CLOSED or isinstance(error, (NotADirectoryError, FileExistsError))

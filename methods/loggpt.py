@@ -31,6 +31,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from core.asked import short_name
 from core.errors import BadInput
 from core.keys import Sequences, weigh
 from core.schemas import SavedLogGPT, read_checked
@@ -42,7 +43,7 @@ from methods.parts import disk, reinforce
 from methods.parts.learning import draw, learn
 from methods.parts.recipes import TrainingSettings
 from methods.parts.reinforce import Episodes, Policy, Rollout, key_choices
-from methods.parts.threads import one_thread
+from methods.parts.threads import LARGE_BATCH, one_thread
 
 REINFORCEMENTS = ("ppo", "released", "logllama")
 VALIDATED_AT_ONCE = 256
@@ -101,7 +102,7 @@ class LogGPT:
     @property
     def name(self) -> str:
         """The model and what was done to it."""
-        return "-".join(part for part in (self.detector.name, self.reinforcement) if part)
+        return "-".join(part for part in (short_name(self.detector.name), self.reinforcement) if part)
 
     @property
     def seed(self) -> int:
@@ -168,7 +169,7 @@ class LogGPT:
             policy.mean_rewards[policy.mean_rewards.isfinite().sum()] = self.mean_reward(policy, *validated)
             return self.detector.loss(validation)
 
-        with one_thread(self.detector.plan.on_one_thread):
+        with one_thread(self.detector.plan.on_one_thread and settings.batch_size <= LARGE_BATCH):
             curve = learn(
                 policy,
                 batches,

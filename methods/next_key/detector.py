@@ -34,7 +34,7 @@ from methods.next_key.scoring import likeliest, mean_validation_loss, score_sequ
 from methods.next_key.vocabulary import Vocabulary
 from methods.parts import choices, disk
 from methods.parts.recipes import TrainingSettings
-from methods.parts.threads import one_thread
+from methods.parts.threads import LARGE_BATCH, one_thread
 
 disable_progress_bar()  # one bar for each saved checkpoint would drown the line an epoch
 set_verbosity_error()  # its notices are about checkpoints that this package writes and reads itself
@@ -67,7 +67,8 @@ class NextKey:
     ) -> None:
         self.name, self.seed = model, seed
         self.checkpoint = choices.find_checkpoint(model, torch.cuda.is_available())
-        self.settings = settings or choices.choose_recipe(recipe, self.checkpoint, changes)
+        asked = settings or choices.choose_recipe(recipe, self.checkpoint, changes)
+        self.settings = choices.without_lora(asked) if self.checkpoint is None else asked
         self.templates = {key: text for key, text in (templates or {}).items() if text}
         self.key_embeddings = choices.choose_key_embeddings(
             key_embeddings, self.checkpoint, bool(self.templates), model
@@ -81,7 +82,7 @@ class NextKey:
     @cached_property
     def plan(self) -> Plan:
         """Return which path this model takes on this machine, in which number format, and why."""
-        return small_plan() if self.checkpoint is None else hub.plan_for(self.checkpoint, self.settings.context)
+        return small_plan() if self.checkpoint is None else hub.plan_for(self.checkpoint)
 
     @cached_property
     def model(self) -> PreTrainedModel:
@@ -109,6 +110,7 @@ class NextKey:
 
     def _pretrained(self, checkpoint: str, sequences: Sequences, checkpointing: bool) -> PreTrainedModel:
         words, plan = None, self.plan  # the plan first: it tells a checkpoint that cannot be reached at all
+        hub.refuse_long_context(checkpoint, self.settings.context)
         if self.key_embeddings == "template":
             tokenizer = hub.load_tokenizer(checkpoint)
             words = key_words(self.vocabulary, self.templates, tokenizer)
@@ -157,7 +159,7 @@ class NextKey:
                     self.plan = self.plan.in_four_bits("nothing larger fitted")
                 self.prepare(train_sequences, load.checkpointing)
             data = (self.model, self.vocabulary, train_sequences, validation)
-            with one_thread(self.plan.on_one_thread):
+            with one_thread(self.plan.on_one_thread and self.settings.batch_size <= LARGE_BATCH):
                 return train(*data, self.settings, self.plan, load, self.seed, Path(checkpoints))
 
         rows = fit_in_memory(attempt, first, lambda: self.plan)

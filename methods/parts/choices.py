@@ -98,8 +98,12 @@ def choose_recipe(name: str | None, checkpoint: str | None, changes: str | None 
     name = name or ("lora" if checkpoint else "tiny")
     if name not in RECIPES:
         raise BadInput(f"There is no RECIPE {shown(name)}; choose one of {', '.join(RECIPES)}.")
-    settings = RECIPES[name] if checkpoint else replace(RECIPES[name], lora_rank=None, lora_alpha=None)
-    return changed(settings, changes)
+    return changed(RECIPES[name] if checkpoint else without_lora(RECIPES[name]), changes)
+
+
+def without_lora(settings: TrainingSettings) -> TrainingSettings:
+    """Return the settings for a model made from a config: there is nothing that an adapter could be put around."""
+    return replace(settings, lora_rank=None, lora_alpha=None)
 
 
 def choose_key_embeddings(wanted: str | None, checkpoint: str | None, has_templates: bool, model: str) -> str:

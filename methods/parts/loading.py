@@ -4,6 +4,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from huggingface_hub.errors import GatedRepoError
+from safetensors import SafetensorError
 
 from core.errors import BadInput
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:  # its import takes seconds
     from transformers import PreTrainedTokenizerBase
 
 LOADING = {"trust_remote_code": False}
-FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError)  # what loading a checkpoint raises
+FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)  # what loading a checkpoint raises
 
 
 def add_padding(tokenizer: "PreTrainedTokenizerBase", checkpoint: str) -> None:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+LARGE_BATCH = 64  # sequences; of tiny-llama 1,600 at once are learned 1.5 times as fast on two cores
+
 
 @contextmanager
 def one_thread(wanted: bool = True) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from nbclient.exceptions import DeadKernelError
 
 from commands import notebooks
 from commands.notebooks import Kernels
@@ -40,6 +41,25 @@ def test_no_kernel_outlives_a_notebook_that_fails(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BadInput), kernels:
         notebooks.execute("train", tmp_path / "run" / "train.ipynb", {}, kernels, another=True)
     assert [one.has_kernel for one in begun] == [False, False]
+
+
+def test_a_kernel_that_died_while_it_waited_is_replaced() -> None:
+    """Memory may have run out beside the notebook that trained."""
+    with Kernels() as kernels:
+        kernels.take(another=True)
+        waiting = kernels.begun
+        notebooks.run_sync(waiting.shutdown_kernel)(now=True)
+        taken = kernels.take(another=False)
+        assert taken is not waiting and taken.has_kernel
+
+
+def test_a_kernel_that_dies_with_its_notebook_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def dying(*given: object, **others: object) -> None:
+        raise DeadKernelError("Kernel died")
+
+    monkeypatch.setattr(notebooks.papermill, "execute_notebook", dying)
+    with pytest.raises(BadInput, match=r"The process of train\.ipynb was ended from outside, as it is where memory"):
+        notebooks.execute("train", tmp_path / "train.ipynb", {})
 
 
 def test_what_a_run_needs_is_imported_before_its_first_cell() -> None:

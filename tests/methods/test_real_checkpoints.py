@@ -1,14 +1,16 @@
 """Faults that only checkpoints as people have them showed: their tokenizers, their formats."""
 
+import json
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
-from transformers import PreTrainedTokenizerFast
+from transformers import MambaConfig, MambaForCausalLM, PreTrainedTokenizerFast
 
 from commands import run
 from core.errors import BadInput
@@ -95,9 +97,47 @@ def test_what_has_no_config_is_told_so_in_a_folder_and_on_the_hub(tmp_path):
 def test_a_context_that_the_model_does_not_reach_is_a_sentence(tmp_path):
     """Positions that a model learned one by one end in an index error, far into the training."""
     folder = save_checkpoint(tmp_path / "base", "llama", True)
-    with pytest.raises(BadInput, match=r"reads 512 tokens at most, not 513; add context=512 to SET"):
+    with pytest.raises(BadInput, match=r"reads 512 tokens at most, not 513; give context=512 .SET of a run"):
         NextKey(str(folder), changes="context=513").prepare([["a", "b"]])
-    assert NextKey(str(folder), changes="context=512").plan
+    NextKey(str(folder), changes="context=512").prepare([["a", "b"]])
+
+
+def test_weights_that_the_config_speaks_of_and_that_are_not_there_are_a_sentence(tmp_path):
+    """A third layer was noise, another one at each load; the run was called done."""
+    folder = save_checkpoint(tmp_path / "base", "llama", True)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(BadInput, match=r"lack model\.layers\.2\.\S+ and \d+ more, which its config\.json speaks of"):
+        NextKey(str(folder), settings=LORA).prepare([["a", "b"]])
+
+
+def test_a_model_that_lora_cannot_be_put_into_is_a_sentence(tmp_path):
+    config = MambaConfig(vocab_size=len(tokenizer()), hidden_size=32, state_size=4, num_hidden_layers=1)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match=r"no LoRA into a model of type mamba .*; choose another MODEL"):
+        NextKey(str(tmp_path), settings=LORA).prepare([["a", "b"]])
+
+
+def test_a_base_without_a_head_is_taken_and_damaged_weights_are_a_sentence(tmp_path):
+    folder = save_checkpoint(tmp_path / "base", "llama", False)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: one for name, one in weights.items() if name != "lm_head.weight"}, folder / "model.safetensors")
+    NextKey(str(folder), settings=LORA).prepare([["a", "b"]])
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
+    with pytest.raises(BadInput, match="cannot be loaded"):
+        NextKey(str(folder), settings=LORA).prepare([["a", "b"]])
+
+
+def test_a_run_of_an_earlier_version_with_a_longer_context_is_still_judged(tmp_path):
+    """Positions that are computed go on beyond the limit; what was trained so keeps its scores."""
+    folder = save_checkpoint(tmp_path / "base", "llama", True)
+    detector = NextKey(str(folder), settings=LORA)
+    detector.fit(grammar(20), grammar(5), tmp_path / "checkpoints")
+    detector.save(tmp_path / "model")
+    about = json.loads((tmp_path / "model" / "next_key.json").read_text())
+    about["settings"]["context"] = 600
+    (tmp_path / "model" / "next_key.json").write_text(json.dumps(about))
+    assert NextKey.load(tmp_path / "model").score(grammar(5)).height == 5
 
 
 def test_a_checkpoint_without_weights_leaves_no_run_folder(workspace):

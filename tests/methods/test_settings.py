@@ -54,6 +54,7 @@ def test_a_recipe_with_lora_trains_a_tiny_model_whole(recipe, tmp_path):
     detector.fit(grammar(20), grammar(5), tmp_path / "checkpoints")
     detector.save(tmp_path / "model")
     assert NextKey.load(tmp_path / "model").score(grammar(5)).equals(detector.score(grammar(5)))
+    assert NextKey("tiny-llama", settings=RECIPES["lora"]).settings.lora_rank is None
 
 
 def test_an_epoch_of_a_small_data_set_has_a_least_number_of_steps_and_the_same_gradient(tmp_path, monkeypatch):

@@ -43,6 +43,12 @@ def test_small_networks_learn_on_one_thread(detector, threads: list[int], tmp_pa
     assert set(threads) == {1}
 
 
+def test_large_batches_are_learned_on_all_cores(threads: list[int], tmp_path: Path) -> None:
+    """As the paper's 3,072 are, which take longer on one."""
+    NextKey("tiny-llama", recipe="paper", changes="max_epochs=1").fit(SEQUENCES, SEQUENCES, tmp_path)
+    assert set(threads) == {2}
+
+
 def test_a_training_that_fails_gives_the_threads_back(
     threads: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

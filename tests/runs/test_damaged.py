@@ -116,7 +116,10 @@ def test_a_damaged_curve_is_a_sentence(content, judged):
         _ = judged.training
 
 
-@pytest.mark.parametrize(("number", "said"), [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "cannot be read or w")])
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "cannot be read or w"), (errno.EFBIG, "may not be so large")],
+)
 def test_a_full_disk_and_a_read_only_folder_are_a_sentence(number, said, workspace, monkeypatch):
     run = trained()
 

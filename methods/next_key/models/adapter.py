@@ -7,6 +7,7 @@ import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import PreTrainedModel
 
+from core.errors import BadInput
 from methods.next_key.embeddings import has_tied_rows
 from methods.next_key.models.machine import UNSLOTH, Plan, to_full_precision
 from methods.parts.recipes import TrainingSettings
@@ -43,7 +44,11 @@ def add_adapter(
     else:
         if plan.four_bit:
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        wrapped = cast("PeftModel", get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options)))
+        try:
+            wrapped = cast("PeftModel", get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options)))
+        except ValueError as error:  # Mamba
+            kind = model.config.model_type
+            raise BadInput(f"PEFT puts no LoRA into a model of type {kind} ({error}); choose another MODEL.") from error
     # While it is named, every checkpoint asks the hub whether the vocabulary was resized; `save_adapter` names it.
     wrapped.peft_config["default"].base_model_name_or_path = ""
     return _as_model(wrapped)

@@ -3,6 +3,7 @@
 No family is named here: what differs between them (tied layers, module names, context) is read off the model.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
@@ -23,24 +24,29 @@ from methods.next_key.models.machine import UNSLOTH, Plan, choose_plan, current_
 from methods.parts.loading import FAULTS, LOADING, loading_fault
 
 
-def plan_for(checkpoint: str, context: int | None = None) -> Plan:
-    """Return how this checkpoint runs on this machine, from its config alone: nothing large is downloaded yet.
-
-    Raise BadInput if it reads fewer tokens than `context`: some models then stop with an index error, others go on and
-    read what they were never trained for.
-    """
+def plan_for(checkpoint: str) -> Plan:
+    """Return how this checkpoint runs on this machine, from its config alone: nothing large is downloaded yet."""
     try:
         config = AutoConfig.from_pretrained(checkpoint, **LOADING)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(_without_quantization(config), **LOADING)
     except FAULTS as error:
         raise loading_fault(error, checkpoint) from error
-    most = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if context and most and context > most:
-        raise BadInput(f"{checkpoint} reads {most} tokens at most, not {context}; add context={most} to SET.")
     model.tie_weights()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return choose_plan(parameters, already_four_bit=_is_quantized(config))
+
+
+def refuse_long_context(checkpoint: str, context: int) -> None:
+    """Raise BadInput if a checkpoint reads fewer tokens than `context`.
+
+    Some models then stop with an index error, far into the training, others read what they were never trained for.
+    """
+    config = AutoConfig.from_pretrained(checkpoint, **LOADING).get_text_config()
+    limits = [getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len")]
+    most = min((limit for limit in limits if limit and limit > 0), default=context)  # XLNet says -1: no limit
+    if context > most:
+        raise BadInput(f"{checkpoint} reads {most} tokens at most, not {context}; give context={most} (SET of a run).")
 
 
 def _is_quantized(config: PreTrainedConfig) -> bool:
@@ -58,13 +64,27 @@ def load_checkpoint(checkpoint: str, plan: Plan, context: int, revision: str | N
     try:
         if plan.path == UNSLOTH:
             return through_unsloth(checkpoint, plan, context)
-        quantized = {"quantization_config": _four_bits(plan)} if plan.four_bit else {}
-        model = AutoModelForCausalLM.from_pretrained(
-            checkpoint, dtype=plan.torch_dtype, use_safetensors=True, revision=revision, **quantized, **LOADING
-        )
+        options = {"quantization_config": _four_bits(plan)} if plan.four_bit else {}
+        options |= {"use_safetensors": True, "revision": revision, "output_loading_info": True}
+        model, about = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=plan.torch_dtype, **options, **LOADING)
     except FAULTS as error:
         raise loading_fault(error, checkpoint) from error
+    _refuse_missing(model, about["missing_keys"], checkpoint)
     return model if plan.four_bit else move(model, plan.device)
+
+
+def _refuse_missing(model: PreTrainedModel, missing: Iterable[str], checkpoint: str) -> None:
+    """Raise BadInput if weights are missing: they would be noise, another one at each load.
+
+    Those of the output layer may be, as in a base model without a head: rows of keys take their place.
+    """
+    read, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    apart = {name for name, weight in model.named_parameters() if weight is head and weight is not read}
+    if lost := sorted(set(missing) - apart):
+        raise BadInput(
+            f"The weights of {checkpoint} lack {lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''}, which its "
+            "config.json speaks of: one of the two belongs to another model; choose a whole checkpoint."
+        )
 
 
 def _four_bits(plan: Plan) -> BitsAndBytesConfig:
