@@ -40,8 +40,8 @@ Rows = Callable[[Tensor, list[list[int]], Tensor], tuple[Tensor, Tensor | None]]
 # of each token and noise (tokens, width): the rows of the input, and of an output apart from it, or None: tied
 
 
-def template(own: Tensor, words: list[list[int]], noise: Tensor) -> tuple[Tensor, None]:
-    """The means of the rows of the words, as `template` has them."""
+def means(own: Tensor, words: list[list[int]], noise: Tensor) -> tuple[Tensor, None]:
+    """The means of the rows of the words."""
     return mean_rows(own, words), None
 
 
@@ -50,19 +50,13 @@ def scaled(own: Tensor, words: list[list[int]], noise: Tensor) -> tuple[Tensor, 
     return at_length_of(mean_rows(own, words), noise), None
 
 
-def centered(own: Tensor, words: list[list[int]], noise: Tensor) -> tuple[Tensor, None]:
-    """The means without what all keys have in common, at the length of random rows."""
-    rows = mean_rows(own, words)
-    return at_length_of(rows - rows.mean(0), noise), None
-
-
-def template_in(own: Tensor, words: list[list[int]], noise: Tensor) -> tuple[Tensor, Tensor]:
+def means_in(own: Tensor, words: list[list[int]], noise: Tensor) -> tuple[Tensor, Tensor]:
     """The means in the input alone; the output begins from noise, apart from it."""
     return mean_rows(own, words), noise
 
 
 def noise_apart(own: Tensor, words: list[list[int]], noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Noise in both, apart from each other: what `template_in` is to be compared with."""
+    """Noise in both, apart from each other: what `means_in` is to be compared with."""
     return noise.flip(0), noise
 
 
@@ -112,9 +106,9 @@ def ridge(inputs: Tensor, targets: Tensor) -> Tensor:
 STARTS: dict[str, Rows | None] = {  # None: KEY_EMBEDDINGS of this name as it is, or `encoded`
     "random": None,
     "template": None,
-    "template scaled": scaled,
-    "template centered": centered,
-    "template in, random out": template_in,
+    "means": means,
+    "means, scaled": scaled,
+    "means in, random out": means_in,
     "random in, random out": noise_apart,
     "encoder": None,
     "encoder, fitted projector": None,

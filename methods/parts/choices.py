@@ -26,7 +26,7 @@ PRESETS = {
     "smollm2-135m": "HuggingFaceTB/SmolLM2-135M",
 }
 KEY_EMBEDDINGS = {
-    "template": "rows start as the mean of the model's own rows for the words of the template, and are trained",
+    "template": "rows start from the model's own rows for the words of the template, and are trained",
     "random": "rows start as noise of the model's own spread, and are trained",
     "paper": "the first rows of the model's vocabulary, frozen, as published",
 }

@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM
 from core.errors import BadInput
 from evaluation.verdicts import score_gap
 from methods.next_key import NextKey, training
-from methods.next_key.embeddings import mean_rows, template_words
+from methods.next_key.embeddings import key_words, mean_rows, noise_rows, template_rows, template_words
+from methods.next_key.vocabulary import BEGIN
 from methods.parts.choices import PRESETS, find_checkpoint, original
 from methods.parts.recipes import RECIPES, TrainingSettings
 from tests.methods.checkpoints import FAMILIES, TEMPLATES, save_checkpoint, tokenizer
@@ -142,23 +143,37 @@ def test_a_run_keeps_the_owner_of_a_hub_model_and_no_path_of_a_folder(checkpoint
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_a_key_begins_as_the_mean_of_the_words_of_its_template(tied, checkpoint):
+def test_a_key_begins_from_the_words_of_its_template(tied, checkpoint):
+    """Less what all keys have in common, at the length of random rows, on either side from its own rows."""
     folder, words = checkpoint("llama", tied), tokenizer()
     base = AutoModelForCausalLM.from_pretrained(folder)
     detector = detector_of(folder)
     detector.prepare(grammar(80))
-    ids = words("Closing block", add_special_tokens=False)["input_ids"]
-    token = detector.vocabulary.encode(["close"])[1]
-    for side in ("get_input_embeddings", "get_output_embeddings"):
-        own, kept = getattr(base, side)().weight, getattr(detector.model, side)().weight
-        assert torch.allclose(kept[token], own[ids].mean(0), atol=1e-6)
-        assert torch.allclose(kept[1], own[words.bos_token_id], atol=1e-6)  # <begin> from the model's own
+    vocabulary = detector.vocabulary
+    ids = key_words(vocabulary, TEMPLATES, words)
+    token = vocabulary.encode(["close"])[1]
+    assert ids[token] == words("Closing block", add_special_tokens=False)["input_ids"]
+    assert ids[BEGIN] == [words.bos_token_id]
+    for number, side in enumerate(("get_input_embeddings", "get_output_embeddings")):
+        own, kept = getattr(base, side)().weight.detach(), getattr(detector.model, side)().weight.detach()
+        means = torch.stack([own[one].mean(0) if one else own.mean(0) for one in ids])
+        own_part = means[token] - means.mean(0)
+        length = noise_rows(own, vocabulary.tokens, 0 if tied else number).norm(dim=1).mean()
+        assert torch.allclose(kept[token], own_part / own_part.norm() * length, atol=1e-5)
 
 
 def test_variable_parts_are_not_words_and_a_template_of_nothing_else_is_kept():
     words = tokenizer()
     assert template_words("Closing <*> block <NUM>", words) == template_words("Closing block", words)
     assert template_words("<*>", words) == words("<*>", add_special_tokens=False)["input_ids"]
+
+
+def test_keys_whose_words_are_the_same_begin_apart_where_nothing_else_is_left():
+    """Less what they have in common they were nothing, and their length a division by zero."""
+    rows = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(template_rows(rows, [[3, 4]] * 5, 0), noise_rows(rows, 5, 0))
+    two_kinds = template_rows(rows, [[1], [1], [2], [2]], 0)
+    assert torch.equal(two_kinds[0], two_kinds[1]) and torch.allclose(two_kinds[0], -two_kinds[2])
 
 
 def test_mean_rows_by_hand():
