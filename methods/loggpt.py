@@ -43,7 +43,7 @@ from methods.parts import disk, reinforce
 from methods.parts.learning import draw, learn
 from methods.parts.recipes import TrainingSettings
 from methods.parts.reinforce import Episodes, Policy, Rollout, key_choices
-from methods.parts.threads import LARGE_BATCH, one_thread
+from methods.parts.threads import one_thread
 
 REINFORCEMENTS = ("ppo", "released", "logllama")
 VALIDATED_AT_ONCE = 256
@@ -169,7 +169,7 @@ class LogGPT:
             policy.mean_rewards[policy.mean_rewards.isfinite().sum()] = self.mean_reward(policy, *validated)
             return self.detector.loss(validation)
 
-        with one_thread(self.detector.plan.on_one_thread and settings.batch_size <= LARGE_BATCH):
+        with one_thread(self.detector.plan.is_faster_on_one_thread(settings.batch_size)):
             curve = learn(
                 policy,
                 batches,

@@ -34,7 +34,7 @@ from methods.next_key.scoring import likeliest, mean_validation_loss, score_sequ
 from methods.next_key.vocabulary import Vocabulary
 from methods.parts import choices, disk
 from methods.parts.recipes import TrainingSettings
-from methods.parts.threads import LARGE_BATCH, one_thread
+from methods.parts.threads import one_thread
 
 disable_progress_bar()  # one bar for each saved checkpoint would drown the line an epoch
 set_verbosity_error()  # its notices are about checkpoints that this package writes and reads itself
@@ -159,7 +159,7 @@ class NextKey:
                     self.plan = self.plan.in_four_bits("nothing larger fitted")
                 self.prepare(train_sequences, load.checkpointing)
             data = (self.model, self.vocabulary, train_sequences, validation)
-            with one_thread(self.plan.on_one_thread and self.settings.batch_size <= LARGE_BATCH):
+            with one_thread(self.plan.is_faster_on_one_thread(self.settings.batch_size)):
                 return train(*data, self.settings, self.plan, load, self.seed, Path(checkpoints))
 
         rows = fit_in_memory(attempt, first, lambda: self.plan)

@@ -5,12 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
-LARGE_BATCH = 64  # sequences; of tiny-llama 1,600 at once are learned 1.5 times as fast on two cores
-
 
 @contextmanager
 def one_thread(wanted: bool = True) -> Iterator[None]:
-    """Compute on one core within, if that is wanted; a decorator, too.
+    """Compute on one core within, if that is wanted.
 
     On two cores an LSTM of the rivals learns 3 times and `tiny-llama` 1.3 times as fast so: a thread that waits for its
     part without spinning takes longer to wake than the part (benchmarks/README.md).
